@@ -1,0 +1,1 @@
+"""What each message does: one module or package for each XenAPI class."""

@@ -1,0 +1,1 @@
+"""The XenAPI contract, as data."""

@@ -1,0 +1,1 @@
+"""Rows in memory, changes made durable, and who is told of them."""

@@ -1,0 +1,158 @@
+"""Rows on disk: SQLite in one file, or PostgreSQL. Knows nothing of who reads; writes batches that are durable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import BindParameter, Connection, Engine, bindparam, create_engine, event, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import StaticPool
+from sqlalchemy.sql.expression import Executable
+
+from xapi.datamodel.model import Entity
+from xapi.db.schema import REF_COLUMN, SETTINGS, STORED, StoredClass
+
+KEY = "key_ref"
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A new row."""
+
+    entity: type[Entity]
+    row: Entity
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Some columns of a row, by their place in the row."""
+
+    entity: type[Entity]
+    row: Entity
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A row that goes."""
+
+    entity: type[Entity]
+    ref: str
+
+
+Operation = Insert | Update | Delete
+
+
+def open_engine(url: str) -> Engine:
+    """Connect to a database by its SQLAlchemy URL; SQLite is set up to be durable at every commit."""
+    if make_url(url).get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True)
+    engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        cursor = connection.cursor()
+        # WAL with FULL is the cheapest setting that keeps every acknowledged commit over a loss of power.
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=10000"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    return engine
+
+
+def sqlite_url(path: Path) -> str:
+    """The URL of a SQLite database in a file."""
+    return f"sqlite:///{path}"
+
+
+class Store:
+    """The stored database. `write` must be called by one thread at a time."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._statements: dict[tuple[object, ...], Executable] = {}
+        self._connection: Connection | None = None
+
+    def load(self) -> Iterator[tuple[type[Entity], list[Entity]]]:
+        """Read every row of every class; the fields that are not stored have their defaults."""
+        with self._engine.connect() as connection:
+            for stored in STORED.values():
+                statement = select(
+                    stored.table.c[REF_COLUMN], *(stored.table.c[column.column] for column in stored.columns)
+                )
+                yield stored.entity, [_row(stored, values) for values in connection.execute(statement)]
+
+    def settings(self) -> dict[str, str]:
+        """The toolstack's own notes that are kept beside the rows."""
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(SETTINGS.c.name, SETTINGS.c.value))
+            return {row.name: row.value for row in rows}
+
+    def write(self, operations: Iterable[Operation], settings: Mapping[str, str] | None = None) -> None:
+        """Make all the operations durable together, or none of them."""
+        connection = self._connection
+        if connection is None or connection.invalidated:
+            connection = self._connection = self._engine.connect()
+        try:
+            for operation in operations:
+                self._apply(connection, operation)
+            for name, value in (settings or {}).items():
+                connection.execute(SETTINGS.delete().where(SETTINGS.c.name == name))
+                connection.execute(SETTINGS.insert(), {"name": name, "value": value})
+            connection.commit()
+        except BaseException:
+            connection.rollback()
+            raise
+
+    def _apply(self, connection: Connection, operation: Operation) -> None:
+        stored = STORED[operation.entity]
+        match operation:
+            case Insert(row=row):
+                values = {column.column: column.store(row[column.field.index]) for column in stored.columns}
+                connection.execute(self._statement("insert", stored, ()), {REF_COLUMN: row[0], **values})
+            case Update(row=row, indices=indices):
+                columns = [column for column in stored.columns if column.field.index in indices]
+                values = {f"v{column.field.index}": column.store(row[column.field.index]) for column in columns}
+                connection.execute(self._statement("update", stored, indices), {KEY: row[0], **values})
+            case Delete(ref=ref):
+                connection.execute(self._statement("delete", stored, ()), {KEY: ref})
+
+    def _statement(self, verb: str, stored: StoredClass, indices: tuple[int, ...]) -> Executable:
+        """A statement that is built once for each shape and then only given values."""
+        name = (verb, stored.entity, indices)
+        statement = self._statements.get(name)
+        if statement is None:
+            table = stored.table
+            this = table.c[REF_COLUMN] == bindparam(KEY)
+            match verb:
+                case "insert":
+                    statement = table.insert()
+                case "delete":
+                    statement = table.delete().where(this)
+                case _:
+                    changed: dict[str, BindParameter[Any]] = {
+                        column.column: bindparam(f"v{column.field.index}")
+                        for column in stored.columns
+                        if column.field.index in indices
+                    }
+                    statement = table.update().where(this).values(changed)
+            self._statements[name] = statement
+        return statement
+
+    def close(self) -> None:
+        """Let the database go."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._engine.dispose()
+
+
+def _row(stored: StoredClass, values: Any) -> Entity:
+    row: list[Any] = [values[0], *(field.default for field in stored.entity.fields)]
+    for column, value in zip(stored.columns, values[1:], strict=True):
+        if value is not None:  # a column that an upgrade has added
+            row[column.field.index] = column.load(value)
+    return stored.entity(row)

@@ -1,0 +1,1 @@
+"""Drivers that run guests, and the plans they follow."""

@@ -1,0 +1,1 @@
+"""Which operation is allowed when: pure tables."""

@@ -1,0 +1,1 @@
+"""Performance data: round-robin archives and where the numbers come from."""

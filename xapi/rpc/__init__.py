@@ -1,0 +1,1 @@
+"""Wire formats, the HTTP server, and calls to other hosts."""

@@ -1,0 +1,1 @@
+"""Drivers that keep virtual disks, and the disk formats."""

@@ -1,0 +1,259 @@
+"""Random access to the bytes of an image: what the format code asks of a file, a real one and one in memory."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, TypeAlias
+
+Bytes: TypeAlias = bytes | bytearray | memoryview
+
+VECTOR_LIMIT = 1024
+"""How many buffers one pwritev takes (IOV_MAX on Linux)."""
+
+
+class RandomAccessFile(Protocol):
+    """A file or block device that is read and written at byte offsets.
+
+    Every failure is an OSError. A read past the end is short; a write past the end extends the file with a hole,
+    except where `fixed_size` says that the file cannot grow.
+    """
+
+    @property
+    def path(self) -> str:
+        """The name that errors carry, and from which a relative parent is found."""
+
+    @property
+    def fixed_size(self) -> bool:
+        """True for a block device: it neither grows nor shrinks, and its footer is at its end."""
+
+    def size(self) -> int:
+        """Return the length in bytes now."""
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """Return up to `length` bytes from `offset`; fewer only at the end of the file."""
+
+    def pread_into(self, buffer: memoryview, offset: int) -> int:
+        """Fill `buffer` from `offset` and return how many bytes there were; fewer only at the end of the file."""
+
+    def pwrite(self, data: Bytes, offset: int) -> None:
+        """Write all of `data` at `offset`."""
+
+    def pwritev(self, buffers: Sequence[Bytes], offset: int) -> None:
+        """Write all the buffers one after the other from `offset`, in one call where that can be had."""
+
+    def truncate(self, length: int) -> None:
+        """Make the file exactly `length` bytes long; new bytes are a hole."""
+
+    def flush(self) -> None:
+        """Return when everything written so far is on stable storage."""
+
+    def data_runs(self, offset: int, length: int) -> Iterator[tuple[int, int, bool]]:
+        """Yield (offset, length, has data) over the range; what has no data reads as zeros."""
+
+    def close(self) -> None:
+        """Give the file up; a second call does nothing."""
+
+
+Opener: TypeAlias = Callable[[str, bool], RandomAccessFile]
+"""Opens (path, writable); raises FileNotFoundError when there is nothing by that name."""
+
+
+class RealFile:
+    """A regular file or block device, by its descriptor; reads and writes do not share a position."""
+
+    def __init__(self, descriptor: int, path: str) -> None:
+        self._descriptor = descriptor
+        self._path = path
+        self._fixed_size = stat.S_ISBLK(os.fstat(descriptor).st_mode)
+
+    @classmethod
+    def open(cls, path: str, writable: bool = False) -> RealFile:
+        """Open what exists at `path`."""
+        return cls(os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC), path)
+
+    @classmethod
+    def create(cls, path: str, exclusive: bool = True) -> RealFile:
+        """Make a new file at `path`, or open the block device there; FileExistsError where a file is in the way.
+
+        Without `exclusive` a file in the way is emptied.
+        """
+        try:
+            if stat.S_ISBLK(os.stat(path).st_mode):
+                return cls.open(path, writable=True)
+        except FileNotFoundError:
+            pass
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | (os.O_EXCL if exclusive else os.O_TRUNC)
+        return cls(os.open(path, flags, 0o644), path)
+
+    @property
+    def path(self) -> str:
+        """The name that the file was opened by."""
+        return self._path
+
+    @property
+    def fixed_size(self) -> bool:
+        """True for a block device."""
+        return self._fixed_size
+
+    def fileno(self) -> int:
+        """Return the descriptor, for copy_file_range, sendfile and their like."""
+        return self._descriptor
+
+    def size(self) -> int:
+        """Return the length in bytes now."""
+        return os.lseek(self._descriptor, 0, os.SEEK_END)
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """Return up to `length` bytes from `offset`."""
+        data = os.pread(self._descriptor, length, offset)
+        if len(data) == length or not data:
+            return data
+        parts = [data]
+        have = len(data)
+        while have < length:
+            data = os.pread(self._descriptor, length - have, offset + have)
+            if not data:
+                break
+            parts.append(data)
+            have += len(data)
+        return b"".join(parts)
+
+    def pread_into(self, buffer: memoryview, offset: int) -> int:
+        """Fill `buffer` from `offset` without an intermediate copy."""
+        have = 0
+        while have < len(buffer):
+            count = os.preadv(self._descriptor, [buffer[have:]], offset + have)
+            if count == 0:
+                break
+            have += count
+        return have
+
+    def pwrite(self, data: Bytes, offset: int) -> None:
+        """Write all of `data` at `offset`."""
+        done = os.pwrite(self._descriptor, data, offset)
+        if done < len(data):
+            view = memoryview(data)
+            while done < len(view):
+                done += os.pwrite(self._descriptor, view[done:], offset + done)
+
+    def pwritev(self, buffers: Sequence[Bytes], offset: int) -> None:
+        """Write the buffers one after the other from `offset`."""
+        total = sum(map(len, buffers))
+        done = os.pwritev(self._descriptor, buffers[:VECTOR_LIMIT], offset)
+        if done == total:
+            return
+        for buffer in buffers:
+            if done >= len(buffer):
+                done -= len(buffer)
+            else:
+                self.pwrite(memoryview(buffer)[done:], offset + done)
+                done = 0
+            offset += len(buffer)
+
+    def truncate(self, length: int) -> None:
+        """Make the file exactly `length` bytes long."""
+        os.ftruncate(self._descriptor, length)
+
+    def reserve(self, length: int) -> None:
+        """Give the file real space for its first `length` bytes, so that later writes cannot run out of it."""
+        os.posix_fallocate(self._descriptor, 0, length)
+
+    def flush(self) -> None:
+        """Fsync."""
+        os.fsync(self._descriptor)
+
+    def data_runs(self, offset: int, length: int) -> Iterator[tuple[int, int, bool]]:
+        """Ask the file system where the holes are; where it cannot tell, everything is data."""
+        end = offset + length
+        while offset < end:
+            start = self._seek(offset, os.SEEK_DATA, end)
+            if start > offset:
+                yield offset, start - offset, False
+            if start < end:
+                stop = self._seek(start, os.SEEK_HOLE, end)
+                yield start, stop - start, True
+                start = stop
+            offset = start
+
+    def _seek(self, offset: int, whence: int, end: int) -> int:
+        try:
+            return min(os.lseek(self._descriptor, offset, whence), end)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # only a hole from here to the end
+                return end
+            if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):
+                return offset if whence == os.SEEK_DATA else end
+            raise
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+class MemoryFile:
+    """A file in memory, with the conduct of a real one."""
+
+    def __init__(self, data: Bytes = b"", path: str = "memory", fixed_size: bool = False) -> None:
+        self.data = bytearray(data)
+        self._path = path
+        self._fixed_size = fixed_size
+
+    @property
+    def path(self) -> str:
+        """The name given to it."""
+        return self._path
+
+    @property
+    def fixed_size(self) -> bool:
+        """True when it stands for a block device."""
+        return self._fixed_size
+
+    def size(self) -> int:
+        """Return the length in bytes now."""
+        return len(self.data)
+
+    def pread(self, length: int, offset: int) -> bytes:
+        """Return up to `length` bytes from `offset`."""
+        return bytes(self.data[offset : offset + length])
+
+    def pread_into(self, buffer: memoryview, offset: int) -> int:
+        """Fill `buffer` from `offset`."""
+        part = self.data[offset : offset + len(buffer)]
+        buffer[: len(part)] = part
+        return len(part)
+
+    def pwrite(self, data: Bytes, offset: int) -> None:
+        """Write all of `data` at `offset`; ENOSPC past the end of a device."""
+        end = offset + len(data)
+        if end > len(self.data):
+            if self._fixed_size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
+            self.data.extend(bytes(end - len(self.data)))
+        self.data[offset:end] = data
+
+    def pwritev(self, buffers: Sequence[Bytes], offset: int) -> None:
+        """Write the buffers one after the other from `offset`."""
+        self.pwrite(b"".join(buffers), offset)
+
+    def truncate(self, length: int) -> None:
+        """Make the file exactly `length` bytes long."""
+        if self._fixed_size:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), self._path)
+        del self.data[length:]
+        self.data.extend(bytes(length - len(self.data)))
+
+    def flush(self) -> None:
+        """Do nothing: memory is as durable as it gets."""
+
+    def data_runs(self, offset: int, length: int) -> Iterator[tuple[int, int, bool]]:
+        """Yield the whole range as data."""
+        if length:
+            yield offset, length, True
+
+    def close(self) -> None:
+        """Do nothing: what was written can be opened again."""
