@@ -1,8 +1,8 @@
 """The sealed contract: every class, field and message, with what is derived from their declarations.
 
 Importing this module imports all of `classes` and seals them. The derived messages are written down nowhere else:
-getters, setters, `add_to_`/`remove_from_`, `add_`/`remove_`, `get_record`, `get_by_uuid`, `get_by_name_label`, `create`,
-`destroy`, `get_all` and its family follow from the fields and options of a class.
+getters, setters, `add_to_`/`remove_from_`, `add_`/`remove_`, `get_record`, `get_by_uuid`, `get_by_name_label`,
+`create`, `destroy`, `get_all` and its family follow from the fields and options of a class.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Method:
     role: Role
     about: str
     history: tuple[tuple[str, str], ...]
-    field: Field[Any] | None = None
+    field: Any = None  # the Field; mypy would take that for a descriptor here
     declared: Message[..., Any] | None = None
     errors: tuple[ErrorCode, ...] = ()
     session: bool = True

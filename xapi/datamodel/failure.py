@@ -28,6 +28,7 @@ class ErrorCode:
         self.about = about
 
     def __call__(self, *values: object) -> Failure:
+        """Make the failure that carries these parameters."""
         return Failure(self.code, *(wire_text(value) for value in values))
 
     def __repr__(self) -> str:

@@ -15,12 +15,11 @@ from contextlib import contextmanager
 from threading import Lock, RLock, get_ident
 from typing import Any, TypeVar, cast
 
-from xapi.datamodel.catalog import CATALOG
 from xapi.datamodel.errors import HANDLE_INVALID
 from xapi.datamodel.model import NULL, Entity, Ref
 from xapi.db.changes import ClassLog, Destroyed, Key, Waiters
 from xapi.db.relations import REF_SETS, RELATIONS
-from xapi.db.schema import STORED
+from xapi.db.schema import CLASSES, STORED
 from xapi.db.store import Delete, Insert, Operation, Store, Update
 
 E = TypeVar("E", bound=Entity)
@@ -222,7 +221,7 @@ class Database:
         reserved = int(store.settings().get(GENERATION, "0"))
         self.generation = reserved + 1
         self._reserved = 0
-        self.tables: dict[type[Entity], Table] = {entity: Table(entity, self.generation) for entity in CATALOG.stored()}
+        self.tables: dict[type[Entity], Table] = {entity: Table(entity, self.generation) for entity in CLASSES}
         self.pending: dict[Key, Entity | None] = {}
         self._head = RLock()
         self._owner = 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from xapi.datamodel.catalog import CATALOG
 from xapi.datamodel.model import Entity
 from xapi.datamodel.types import RefType, SetType
+from xapi.db.schema import CLASSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +23,8 @@ class Relation:
 
 
 def _relations() -> dict[type[Entity], tuple[Relation, ...]]:
-    found: dict[type[Entity], list[Relation]] = {entity: [] for entity in CATALOG.stored()}
-    for entity in CATALOG.stored():
+    found: dict[type[Entity], list[Relation]] = {entity: [] for entity in CLASSES}
+    for entity in CLASSES:
         for field in entity.fields:
             if not field.inverse:
                 continue
@@ -37,7 +38,7 @@ def _relations() -> dict[type[Entity], tuple[Relation, ...]]:
 def _ref_sets() -> dict[type[Entity], tuple[tuple[type[Entity], int], ...]]:
     """For each class, the sets of references to it that mirror nothing: (class, place in the row)."""
     found: dict[type[Entity], list[tuple[type[Entity], int]]] = {}
-    for entity in CATALOG.stored():
+    for entity in CLASSES:
         for field in entity.fields:
             match field.type:
                 case SetType(of=RefType(entity=target)) if not field.inverse and target.stored:

@@ -145,13 +145,14 @@ def _stored_class(entity: type[Entity]) -> StoredClass:
     return StoredClass(entity, table, columns)
 
 
+# Messages are declared as living outside the database; here they are rows like others, durable and told in events.
+CLASSES: tuple[type[Entity], ...] = (*CATALOG.stored(), CATALOG.entities["message"])
+
 # Tasks are declared as forgotten at a restart; here they are kept, so that a client that polls one learns its end.
-KEPT_ALL_THE_SAME = frozenset({"task"})
+KEPT_ALL_THE_SAME = frozenset({"task", "message"})
 
 STORED: Mapping[type[Entity], StoredClass] = {
-    entity: _stored_class(entity)
-    for entity in CATALOG.stored()
-    if entity.persistent or entity.wire_name in KEPT_ALL_THE_SAME
+    entity: _stored_class(entity) for entity in CLASSES if entity.persistent or entity.wire_name in KEPT_ALL_THE_SAME
 }
 
 SETTINGS = Table("xapi_settings", METADATA, Column("name", Text, primary_key=True), Column("value", Text))

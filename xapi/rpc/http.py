@@ -78,6 +78,8 @@ _SENDFILE = 1 << 30  # bytes asked of the system at once
 _ACCEPTS = 64  # connections accepted before the poller looks after the others
 _BACKLOG = 1024
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+_SHORT = 0.02  # seconds between looks at what is about to change
+_IDLE_AGE = 0.1  # seconds of silence after which a connection may be closed in favour of another
 _WORKER_PATIENCE = 10.0  # seconds without work after which a worker ends
 
 
@@ -141,7 +143,16 @@ class _Workers:
         if stopped:
             connection.close()
         if fresh is not None:
+            self._begin(fresh)
+
+    def _begin(self, fresh: threading.Thread) -> None:
+        try:
             fresh.start()
+        except RuntimeError as error:
+            log.error("no thread for a connection, which must wait for another: %s", error)
+            with self._lock:
+                self._spare -= 1
+                self._threads.discard(fresh)
 
     def stop(self, seconds: float) -> bool:
         """End the workers that are free; say whether all ended in time."""
@@ -212,7 +223,8 @@ class Server:
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll.register(self._wake, select.EPOLLIN)
         self._listeners: dict[int, _Listener] = {}
-        self._deaf = False  # no descriptors are left to accept with
+        self._hear_again = 0.0  # when to accept again, while there is no room for more connections
+        self._complain_again = 0.0
         self._connections: dict[int, Connection] = {}
         self._tls: ssl.SSLContext | None = None
         self._poller = threading.Thread(target=self._poll, name=f"{name}-poller", daemon=True)
@@ -314,7 +326,10 @@ class Server:
         """Let epoll report one of the events, once; False when nobody polls any more."""
         if self._closed.is_set():
             return False
-        self._epoll.modify(connection.fd, events | select.EPOLLONESHOT)
+        try:
+            self._epoll.modify(connection.fd, events | select.EPOLLONESHOT)
+        except ValueError:  # closed just now
+            return False
         return True
 
     def submit(self, connection: Connection) -> None:
@@ -385,9 +400,13 @@ class Server:
         try:
             while True:
                 # A server without connections sleeps; one that closes looks often whether it is done.
-                seconds = 0.01 if stopping else self._sweep_time if self._connections or self._deaf else None
+                seconds = self._sweep_time if self._connections else None
+                if stopping or self._hear_again:
+                    seconds = _SHORT
                 self._dispatch(self._epoll.poll(seconds, 256))
                 now = time.monotonic()
+                if self._hear_again and now >= self._hear_again:
+                    self._hear()
                 if now >= next_sweep:
                     next_sweep = now + self._sweep_time
                     self._sweep(now)
@@ -421,43 +440,62 @@ class Server:
                 self._accept(listener)
 
     def _accept(self, listener: _Listener) -> None:
-        for _ in range(_ACCEPTS):
+        for count in range(_ACCEPTS):
+            if len(self._connections) >= self.limits.connections:
+                if count:
+                    return  # only a new report tells that there is a newcomer to make room for
+                if not self._shed():
+                    self._stop_hearing(f"all {self.limits.connections} connections are busy")
+                    return
             try:
                 sock, address = listener.sock.accept()
             except (BlockingIOError, ConnectionError):
                 return
             except OSError as error:
-                log.warning("cannot accept a connection: %s", error)
-                if error.errno in _NO_ROOM and not self._shed():
-                    self._hear(False)
+                if error.errno not in _NO_ROOM or not self._shed():
+                    self._stop_hearing(str(error))
                 return
-            if len(self._connections) >= self.limits.connections and not self._shed():
-                log.warning("a connection was refused: all %d are busy", self.limits.connections)
-                sock.close()
-                continue
             sock.setblocking(False)
             peer = Peer(local=True) if listener.local else Peer(False, address[0].removeprefix("::ffff:"))
             connection = Connection(self, sock, peer, self._tls if listener.tls else None)
             connection.parked = True
             connection.parked_at = time.monotonic()
             limits = self.limits
-            connection.deadline = connection.parked_at + (
-                limits.handshake_time if listener.tls else limits.idle_time
-            )  # fmt: skip
+            patience = limits.handshake_time if listener.tls else limits.idle_time
+            connection.deadline = connection.parked_at + patience
             self._connections[connection.fd] = connection
-            self._epoll.register(connection.fd, select.EPOLLIN | select.EPOLLONESHOT)
+            try:
+                self._epoll.register(connection.fd, select.EPOLLIN | select.EPOLLONESHOT)
+            except OSError as error:
+                connection.close()
+                self._stop_hearing(str(error))
+                return
 
-    def _hear(self, hearing: bool) -> None:
-        self._deaf = not hearing
+    def _stop_hearing(self, reason: str) -> None:
+        """Leave newcomers in the backlog for a moment, rather than turn them away."""
+        now = time.monotonic()
+        if now >= self._complain_again:
+            self._complain_again = now + 10
+            log.warning("new connections must wait: %s", reason)
+        self._hear_again = now + _SHORT
         for descriptor in self._listeners:
-            self._epoll.modify(descriptor, select.EPOLLIN if hearing else 0)
+            self._epoll.modify(descriptor, 0)
+
+    def _hear(self) -> None:
+        self._hear_again = 0.0
+        for descriptor in self._listeners:
+            self._epoll.modify(descriptor, select.EPOLLIN)
 
     def _shed(self) -> bool:
         """Close the connections that are idle for longest, one in a hundred; say whether there were any."""
+        aged = time.monotonic() - _IDLE_AGE
         idle = [
             connection
             for connection in list(self._connections.values())
-            if connection.parked and connection.phase is Phase.HEAD and not connection.inbound
+            if connection.parked
+            and connection.parked_at < aged
+            and connection.phase is Phase.HEAD
+            and not connection.inbound
         ]
         idle.sort(key=lambda connection: connection.parked_at)
         closed = False
@@ -468,8 +506,6 @@ class Server:
         return closed
 
     def _sweep(self, now: float) -> None:
-        if self._deaf:
-            self._hear(True)
         for connection in list(self._connections.values()):
             if connection.parked and connection.deadline < now and connection.claim():
                 log.debug("connection of %s timed out: %s", connection.peer.address or "local", connection.phase.name)

@@ -131,9 +131,14 @@ class _Waiter:
         self.response: Response | None = None
         self.cancel: Callable[[], None] | None = None
 
-    def answer(self, response: Response) -> None:
+    def answer(self, outcome: object) -> None:
         """Send the response, unless there was one before or nobody waits any more."""
         connection = self.connection
+        if isinstance(outcome, Response):
+            response = outcome
+        else:
+            log.error("a request was answered with what is no response: %r", outcome)
+            response = connection.host.error_page(500, SERVER_FAILED)
         with connection.lock:
             if self.response is not None:
                 return
@@ -216,8 +221,8 @@ class Connection:
         self.parked_at = time.monotonic()
         self.deadline = self.parked_at + seconds
         with self.lock:
-            self.parked = self.host.arm(self, events)
-        return False if self.parked else self.close()
+            armed = self.parked = self.host.arm(self, events)
+        return False if armed else self.close()  # once armed, it may be someone else's already
 
     def serve(self) -> None:
         """Do all that can be done without waiting; called by a worker that owns the connection."""
@@ -227,7 +232,7 @@ class Connection:
                 return
             while _STEPS[self.phase](self):
                 pass
-        except (OSError, ValueError) as error:
+        except OSError as error:
             # The peer went away, or close() of the server shut the socket under our hands.
             log.debug("connection of %s lost: %s", self.peer.address or "local", error)
             self.close()
@@ -426,9 +431,7 @@ class Connection:
 
     def request(self, head: Head, body: bytes) -> Request:
         """Return the request for a handler."""
-        return Request(
-            head.method, head.path, head.target, head.query, head.headers, head.version, body, self.peer
-        )  # fmt: skip
+        return Request(head.method, head.path, head.target, head.query, head.headers, head.version, body, self.peer)
 
     def _perform(self, head: Head, body: bytes) -> bool:
         assert self.target is not None

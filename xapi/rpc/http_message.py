@@ -428,6 +428,8 @@ def join_blocks(fragments: Iterable[Buffer], size: int) -> Iterator[memoryview]:
     total = 0
     for fragment in fragments:
         count = fragment.nbytes if isinstance(fragment, memoryview) else len(fragment)
+        if not count:
+            continue
         if count < size:
             waiting.append(fragment)
             total += count

@@ -7,7 +7,6 @@ The forms are those that existing clients know: over XML integers are text witho
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
@@ -54,7 +53,7 @@ _INTEGER: Final = re.compile(
     r"(?P<sign>[+-]?)(?:0[xX](?P<hex>[0-9a-fA-F][0-9a-fA-F_]*)|0[oO](?P<oct>[0-7][0-7_]*)"
     r"|0[bB](?P<bin>[01][01_]*)|0[uU](?P<unsigned>[0-9][0-9_]*)|(?P<dec>[0-9][0-9_]*))"
 )
-_MOST_DIGITS: Final = 128
+_MOST_DIGITS: Final = 128  # more than any integer needs, few enough to read quickly
 _BASES: Final = {"hex": 16, "oct": 8, "bin": 2, "unsigned": 10}
 _FLOAT: Final = re.compile(
     r"[+-]?(?:[0-9]+\.?[0-9]*(?:[eE][+-]?[0-9]+)?|\.[0-9]+(?:[eE][+-]?[0-9]+)?|nan|inf(?:inity)?)"
@@ -467,8 +466,6 @@ def _json_plain(kind: Type) -> Callable[[Any], Any]:
             return lambda values: {key: item(value) for key, value in values.items()}
         case OptionType(of) if (item := _json_plain(of)) is not _same:
             return lambda value: None if value is None else item(value)
-        case Basic.FLOAT:
-            return lambda value: float(value) if math.isfinite(value) else None
         case _:
             return _same
 

@@ -19,6 +19,19 @@ from lxml import etree
 from xapi.datamodel.failure import Failure
 from xapi.rpc.values import MalformedCall, WireDate, date_text, read_date, read_float, read_int, xml_text
 
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MalformedAnswer",
+    "MalformedCall",
+    "bare",
+    "failure",
+    "parse_call",
+    "parse_response",
+    "render_call",
+    "success",
+]
+
 MAX_BYTES: Final = 32 << 20
 MAX_DEPTH: Final = 64
 
@@ -34,7 +47,6 @@ _FAILURE: Final = (
 _SUCCESS_END: Final = b"</member></struct></value>" + _TAIL
 _FAILURE_END: Final = b"</data></array></value></member></struct></value>" + _TAIL
 
-# How an element is called whatever namespace it is in, by the tag that lxml gives it.
 _BLANKS: Final = " \t\r\n"
 
 
@@ -188,25 +200,29 @@ def _text(element: etree._Element) -> str:
 def _children(element: etree._Element) -> list[etree._Element]:
     """The elements in an element that holds no text of its own."""
     children = list(element)
-    stray = [element.text, *(child.tail for child in children)]
-    if any(text is not None and text.strip(_BLANKS) for text in stray):
+    text = element.text
+    if text and not text.isspace():
         raise MalformedCall(f"{_name(element)} holds stray text")
+    for child in children:
+        tail = child.tail
+        if tail and not tail.isspace():
+            raise MalformedCall(f"{_name(element)} holds stray text")
     return children
 
 
 def _named_children(element: etree._Element, name: str) -> list[etree._Element]:
     children = _children(element)
     for child in children:
-        if _name(child) != name:
+        if child.tag != name and _name(child) != name:
             raise MalformedCall(f"{_name(element)} holds {name} elements only")
     return children
 
 
-def _only_value(element: etree._Element, depth: int = 0) -> object:
+def _only_value(element: etree._Element) -> object:
     children = _named_children(element, "value")
     if len(children) != 1:
         raise MalformedCall(f"{_name(element)} holds one value")
-    return _value(children[0], depth)
+    return _value(children[0], 0)
 
 
 def _value(element: etree._Element, depth: int) -> object:
@@ -215,13 +231,14 @@ def _value(element: etree._Element, depth: int) -> object:
     children = _children(element)
     if len(children) != 1:
         raise MalformedCall("a value has one type")
-    (typed,) = children
+    typed = children[0]
     name = _name(typed)
     scalar = _SCALARS.get(name)
     if scalar is not None:
-        text = _text(typed)
         try:
-            return scalar(text)
+            return scalar(_text(typed))
+        except MalformedCall:
+            raise
         except ValueError:
             raise MalformedCall(f"unreadable {name}") from None
     if depth >= MAX_DEPTH:
@@ -244,10 +261,10 @@ def _struct(element: etree._Element, depth: int) -> dict[str, object]:
     """The members of a struct; of two with one name the later stays, as with the original."""
     members: dict[str, object] = {}
     for member in _named_children(element, "member"):
-        parts = {_name(part): part for part in _children(member)}
-        if len(member) != 2 or parts.keys() != {"name", "value"}:
+        parts = _children(member)
+        if len(parts) != 2 or _name(parts[0]) != "name" or _name(parts[1]) != "value":
             raise MalformedCall("a member holds a name and a value")
-        members[_text(parts["name"])] = _value(parts["value"], depth)
+        members[_text(parts[0])] = _value(parts[1], depth)
     return members
 
 

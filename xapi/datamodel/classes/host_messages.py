@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from xapi.datamodel.classes.host import (
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
     from xapi.datamodel.classes.sr import SR
     from xapi.datamodel.classes.vdi import VDI
     from xapi.datamodel.classes.vm import VM
+
+LICENSE_SERVER: Map[str, str] = MappingProxyType({"address": "localhost", "port": "27000"})
 
 
 @message(Host, since="published rio, changed 25.31.0", client_certificate=True, param_since={"auto_enable": "25.31.0"})
@@ -172,7 +175,7 @@ def create(
     external_auth_configuration: Map[str, str] = NOTHING,
     license_params: Map[str, str] = NOTHING,
     edition: str = "",
-    license_server: Map[str, str] = {"address": "localhost", "port": "27000"},
+    license_server: Map[str, str] = LICENSE_SERVER,
     local_cache_sr: Ref[SR] = NULL,
     chipset_info: Map[str, str] = NOTHING,
     ssl_legacy: bool = True,

@@ -15,6 +15,7 @@ from xapi.storage.vhd.errors import (
     ParentMissing,
     ReadOnly,
     Unaligned,
+    VhdError,
 )
 from xapi.storage.vhd.file import Bytes, Opener, RandomAccessFile, RealFile
 from xapi.storage.vhd.image import Vhd
@@ -88,10 +89,11 @@ def open_parent(child: Vhd, opener: Opener = RealFile.open, writable: bool = Fal
     """Open the parent of a differencing disk.
 
     Of the paths that the child gives, the first is taken where the VHD has the right UUID; a raw parent is known
-    only by its name. ParentMissing or ParentMismatch otherwise; what is wrong with the right file is passed on.
+    only by its name. Where there is none, what was wrong with the first file that was there is raised (for a VHD with
+    another UUID a ParentMismatch), or ParentMissing.
     """
     tried: list[str] = []
-    mismatch: ParentMismatch | None = None
+    wrong: VhdError | None = None
     name = decode_name(child.header)
     paths = list(parent_paths(child))
     if child.parent_is_raw:
@@ -106,27 +108,33 @@ def open_parent(child: Vhd, opener: Opener = RealFile.open, writable: bool = Fal
             return RawDisk(file, writable)
         try:
             parent = Vhd.open(file, writable)
+        except VhdError as error:
+            file.close()
+            wrong = wrong or error
+            continue
         except BaseException:
             file.close()
             raise
         if parent.footer.unique_id == child.header.parent_id:
             return parent
         expected, actual = str(child.header.parent_id), str(parent.footer.unique_id)
-        mismatch = mismatch or ParentMismatch(child.path, path, expected, actual)
+        wrong = wrong or ParentMismatch(child.path, path, expected, actual)
         file.close()
-    raise mismatch or ParentMissing(child.path, tuple(tried))
+    raise wrong or ParentMissing(child.path, tuple(tried))
 
 
 class Chain:
     """A leaf with its parents, read and written as one disk.
 
-    Offsets and lengths are bytes of the virtual disk, whose size is the leaf's. Only the leaf is written to.
+    Offsets and lengths are bytes of the virtual disk, whose size is the leaf's. Writes go to the leaf;
+    `parents_writable` is for those who coalesce.
     Reads may come from several threads once `open_all` was called; writes come from one at a time.
     """
 
-    def __init__(self, leaf: Vhd | RawDisk, opener: Opener = RealFile.open) -> None:
+    def __init__(self, leaf: Vhd | RawDisk, opener: Opener = RealFile.open, parents_writable: bool = False) -> None:
         self._links: list[Vhd | RawDisk] = [leaf]
         self._opener = opener
+        self._parents_writable = parents_writable
         self._complete = not (isinstance(leaf, Vhd) and leaf.has_parent)
 
     @classmethod
@@ -166,7 +174,7 @@ class Chain:
         assert isinstance(last, Vhd)
         if len(self._links) >= MAXIMUM_DEPTH:
             raise ChainTooDeep(self.leaf.path, f"more than {MAXIMUM_DEPTH} links")
-        parent = open_parent(last, self._opener)
+        parent = open_parent(last, self._opener, self._parents_writable)
         try:
             self._check_loop(parent)
         except ChainLoop:

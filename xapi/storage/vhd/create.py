@@ -9,7 +9,8 @@ from dataclasses import replace
 from xapi.storage.vhd.batmap import covered_bytes
 from xapi.storage.vhd.errors import InvalidSize, NoSpace
 from xapi.storage.vhd.file import RandomAccessFile
-from xapi.storage.vhd.image import FooterFound, Vhd
+from xapi.storage.vhd.footers import FooterFound
+from xapi.storage.vhd.image import Vhd
 from xapi.storage.vhd.layout import (
     BLOCK_SIZE,
     FOOTER_SIZE,
@@ -142,25 +143,24 @@ def pack_metadata(
     footer: Footer,
     header: Header,
     table: bytes,
-    full_blocks: bytes,
+    full_blocks: bytes | bytearray | None,
     locators: Sequence[tuple[ParentLocator, bytes]],
-    marker: int = 0,
+    old_batmap: BatmapHeader | None = None,
 ) -> tuple[Header, list[bytes]]:
     """Return the header with its locators, and all that lies between the front footer and the first block.
 
-    That is header, table, batmap (`full_blocks` are its bits) and the padded locators, one behind the other: the
-    order that blktap expects. The table begins right behind the header.
+    That is header, table, batmap (`full_blocks` are its bits, None for a file without one) and the padded locators,
+    one behind the other: the order that blktap expects. The table begins right behind the header.
     """
     empty = (ParentLocator(),) * (LOCATOR_COUNT - len(locators))
     header = replace(header, locators=tuple(locator for locator, _ in locators) + empty)
-    length = padded_at_least_one(-(-header.table_entries // 8))
-    bits = full_blocks[:length].ljust(length, b"\0")
-    covered = covered_bytes(footer.current_size, header.block_size)
-    batmap = BatmapHeader(
-        offset=header.batmap_header_offset + SECTOR,
-        sectors=length // SECTOR,
-        total=checksum(bits[:covered]),
-        marker=marker,
-    )
-    packed_table = table.ljust(header.table_bytes, b"\xff")
-    return header, [header.pack(), packed_table, batmap.pack(), bits, *(text for _, text in locators)]
+    packed = [header.pack(), table.ljust(header.table_bytes, b"\xff")]
+    if full_blocks is not None:
+        length = padded_at_least_one(-(-header.table_entries // 8))
+        bits = bytes(full_blocks[:length]).ljust(length, b"\0")
+        total = checksum(bits[: covered_bytes(footer.current_size, header.block_size)])
+        batmap = BatmapHeader(header.batmap_header_offset + SECTOR, length // SECTOR, total)
+        if old_batmap is not None:
+            batmap = replace(batmap, marker=old_batmap.marker, rest=old_batmap.rest)
+        packed += [batmap.pack(), bits]
+    return header, [*packed, *(text for _, text in locators)]

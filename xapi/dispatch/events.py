@@ -1,0 +1,123 @@
+"""Calls that wait for something to change, without holding a thread each.
+
+A waiting call is an *attempt*: a function that answers the outcome, or None while there is nothing to tell. One thread
+runs the attempts of whoever was woken by a change or whose time has come.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections import deque
+from collections.abc import Callable, Iterable
+from threading import Condition, Thread
+
+from xapi.db.changes import Key
+from xapi.db.database import Database
+from xapi.rpc.call import Outcome, Waiting
+from xapi.system.clock import Clock
+
+Attempt = Callable[[bool], Outcome | None]  # told whether this is the last one
+
+
+class _Waiter:
+    __slots__ = ("attempt", "deadline", "deliver", "done", "forget", "queued")
+
+    def __init__(self, attempt: Attempt, deliver: Callable[[Outcome], None], deadline: float) -> None:
+        self.attempt = attempt
+        self.deliver = deliver
+        self.deadline = deadline
+        self.queued = False
+        self.done = False
+        self.forget: Callable[[], None] = lambda: None
+
+
+class EventFeed:
+    """Who waits for which changes."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._woken: deque[_Waiter] = deque()
+        self._timers: list[tuple[float, int, _Waiter]] = []
+        self._numbers = itertools.count()
+        self._changed = Condition()
+        self._stopping = False
+        self._thread = Thread(target=self._run, name="events", daemon=True)
+
+    def start(self) -> None:
+        """Begin to serve those who wait."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Let everybody who still waits go without an answer."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def wait(self, keys: Iterable[Key], seconds: float, attempt: Attempt) -> Waiting:
+        """Wait for a change of the keys until `attempt` has an outcome, or the seconds have passed."""
+        deadline = self._clock.monotonic() + seconds if math.isfinite(seconds) else math.inf
+
+        def begin(deliver: Callable[[Outcome], None]) -> Callable[[], None]:
+            waiter = _Waiter(attempt, deliver, deadline)
+            waiter.forget = self._database.waiters.add(keys, lambda: self._wake(waiter))
+            with self._changed:
+                if deadline is not math.inf:
+                    heapq.heappush(self._timers, (deadline, next(self._numbers), waiter))
+            # Something may have changed before the waiter was registered, so it looks once more.
+            self._wake(waiter)
+
+            def cancel() -> None:
+                waiter.done = True
+                waiter.forget()
+
+            return cancel
+
+        return Waiting(begin)
+
+    def _wake(self, waiter: _Waiter) -> None:
+        with self._changed:
+            if not waiter.queued:
+                waiter.queued = True
+                self._woken.append(waiter)
+                self._changed.notify()
+
+    def _next(self) -> tuple[_Waiter, bool] | None:
+        """The waiter to look after now and whether its time has come; None when stopping."""
+        with self._changed:
+            while not self._stopping:
+                if self._woken:
+                    waiter = self._woken.popleft()
+                    waiter.queued = False
+                    return waiter, False
+                seconds = None
+                while self._timers:
+                    deadline, _, waiter = self._timers[0]
+                    if not waiter.done:
+                        seconds = deadline - self._clock.monotonic()
+                        if seconds > 0:
+                            break
+                    heapq.heappop(self._timers)
+                    if not waiter.done:
+                        return waiter, True
+                    seconds = None
+                self._changed.wait(seconds)
+        return None
+
+    def _run(self) -> None:
+        while True:
+            turn = self._next()
+            if turn is None:
+                return
+            waiter, last = turn
+            if waiter.done:
+                continue
+            outcome = waiter.attempt(last)
+            if outcome is not None:
+                waiter.done = True
+                waiter.forget()
+                waiter.deliver(outcome)

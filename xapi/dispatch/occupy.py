@@ -1,0 +1,60 @@
+"""While an operation goes on: `current_operations` says so, and `allowed_operations` follows by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from xapi import lifecycle
+from xapi.datamodel.classes import Task
+from xapi.datamodel.model import Entity
+from xapi.datamodel.types import WireEnum
+from xapi.db.database import Transaction
+from xapi.dispatch.context import Context
+
+NO_TABLE = frozenset({Task})  # tasks keep their own
+
+
+@contextmanager
+def occupied(ctx: Context, entity: type[Entity], ref: str, operation: WireEnum) -> Iterator[None]:
+    """Occupy an object with an operation for the time of the block, if its lifecycle allows that now."""
+    task = ctx.task.ref
+    with ctx.transaction() as transaction:
+        row = transaction.get(entity, ref)
+        refusal = lifecycle.why_not(transaction, row, operation)
+        if refusal is not None:
+            raise refusal
+        transaction.refill(entity, ref, current_operations={**_current(row), task: operation})
+    try:
+        yield
+    finally:
+        with ctx.transaction() as transaction:
+            found = transaction.find(entity, ref)
+            if found is not None:
+                rest = {key: value for key, value in _current(found).items() if key != task}
+                transaction.refill(entity, ref, current_operations=rest)
+
+
+def _current(row: Entity) -> dict[str, WireEnum]:
+    return dict(row[row.field_named["current_operations"].index])
+
+
+def derive_allowed_operations(transaction: Transaction) -> None:
+    """Fill `allowed_operations` of what a transaction touches, and of what depends on that."""
+    affected: dict[tuple[type[Entity], str], None] = {}
+    for entity, ref in list(transaction.touched):
+        row = transaction.changes[(entity, ref)]
+        if row is None:
+            continue
+        if "allowed_operations" in entity.field_named:
+            affected[(entity, ref)] = None
+        for key in lifecycle.dependants(transaction, row):
+            affected[key] = None
+    for entity, ref in affected:
+        if entity in NO_TABLE:
+            continue
+        row = transaction.find(entity, ref)
+        if row is not None:
+            allowed = lifecycle.allowed_operations(transaction, row)
+            if row[entity.field_named["allowed_operations"].index] != allowed:
+                transaction.refill(entity, ref, allowed_operations=allowed)

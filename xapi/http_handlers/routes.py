@@ -1,0 +1,49 @@
+"""The doors of the server: which handler serves a method and a path.
+
+Paths match by longest prefix, as clients put slashes at the end. A POST to any path that has no door of its own is
+XML-RPC (that is how the public interface has always been).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from xapi.rpc.endpoint import OPTIONS_ANSWER, Endpoint
+from xapi.rpc.http import Simple, Streaming
+from xapi.rpc.http_message import Response, error_page
+
+Door = Simple | Streaming | Response
+METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "OPTIONS", "CONNECT"})
+
+
+class Routes:
+    """The list of doors."""
+
+    def __init__(self, endpoint: Endpoint, doors: Mapping[tuple[str, str], Door]) -> None:
+        xml, json = Simple(endpoint.xml), Simple(endpoint.json)
+        self._xml = xml
+        self._doors: dict[tuple[str, str], Door] = {
+            ("POST", "/jsonrpc"): json,
+            ("POST", "/json"): json,
+            ("OPTIONS", "/"): OPTIONS_ANSWER,
+            **doors,
+        }
+        self._prefixes = sorted({path for _, path in self._doors}, key=len, reverse=True)
+
+    def __call__(self, method: str, path: str) -> Door:
+        """The door for a request; a page that says no when there is none."""
+        door = self._doors.get((method, path))
+        if door is not None:
+            return door
+        for prefix in self._prefixes:
+            if (path == prefix or path.startswith(prefix.rstrip("/") + "/")) and (prefix != "/" or path == "/"):
+                door = self._doors.get((method, prefix))
+                if door is not None:
+                    return door
+        if method == "POST":
+            return self._xml
+        if method == "OPTIONS":
+            return OPTIONS_ANSWER
+        if method not in METHODS:
+            return error_page(501, f"the method {method} is not supported")
+        return error_page(403, "access to the requested resource is forbidden")

@@ -1,0 +1,1 @@
+"""Disks as VHD files in a directory: the SR types `file` and `ext`, and the base of every other driver over files."""
