@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib.metadata import entry_points
@@ -22,7 +22,7 @@ from xapi.db.store import Store, open_engine
 from xapi.db.upgrade import prepare
 from xapi.dispatch.events import EventFeed
 from xapi.dispatch.logins import LogIns
-from xapi.dispatch.occupy import derive_allowed_operations
+from xapi.dispatch.occupy import derive_allowed_operations, fill_all_allowed_operations
 from xapi.dispatch.perform import Performer
 from xapi.dispatch.sessions import SessionLimits, Sessions
 from xapi.dispatch.tasks import Tasks
@@ -32,7 +32,8 @@ from xapi.hypervisor.interface import HypervisorDriver
 from xapi.rpc.endpoint import Endpoint
 from xapi.rpc.http import Server
 from xapi.services.periodic import Periodic
-from xapi.services.startup import startup
+from xapi.services.startup import LocalStorage, Surroundings, identify, simulated_nics, startup
+from xapi.storage.interface import SrDriver
 from xapi.system.certificates import ensure_server_certificate, server_context
 from xapi.system.clock import Clock, SystemClock
 from xapi.system.passwords import Authenticator, LockoutDelay, Pam, PasswordFile
@@ -68,7 +69,13 @@ class RunningServer:
         database = self._database()
         hypervisor = open_hypervisor(settings)
         stack.callback(hypervisor.close)
-        started = startup(database, clock, hypervisor, settings)
+        hostname = socket.gethostname()
+        self.certificate = ensure_server_certificate(
+            settings.server_certificate, hostname, (settings.https.host,), clock.now()
+        )
+        drivers = open_storage_drivers()
+        started = startup(database, clock, hypervisor, _surroundings(settings, hostname, drivers))
+        fill_all_allowed_operations(database)
         database.derivations.append(derive_allowed_operations)
         workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="async")
         stack.callback(workers.shutdown, wait=False, cancel_futures=True)
@@ -115,10 +122,6 @@ class RunningServer:
 
     def _listen(self) -> None:
         settings = self.settings
-        hostname = socket.gethostname()
-        certificate = ensure_server_certificate(
-            settings.server_certificate, hostname, (settings.https.host,), self.toolstack.clock.now()
-        )
         self.performer = Performer(self.toolstack)
         self.http = Server(Routes(Endpoint(self.performer), {}))
         self._stack.callback(self.http.close, 2.0)
@@ -130,7 +133,6 @@ class RunningServer:
             self.http_address = self.http.listen_tcp(settings.http.host, settings.http.port)
         self.http.listen_unix(settings.socket, 0o600)
         self.http.start()
-        del certificate
 
     def close(self) -> None:
         """Close the doors, let running calls end, and leave everything durable."""
@@ -159,6 +161,36 @@ def open_hypervisor(settings: Settings) -> HypervisorDriver:
             opened: HypervisorDriver = point.load()(settings.state / name, tables.get(name, {}))
             return opened
     raise LookupError(f"there is no driver for the hypervisor {name!r}")
+
+
+def open_storage_drivers() -> tuple[SrDriver, ...]:
+    """Every storage driver that is installed, one a type."""
+    found: list[SrDriver] = []
+    for point in sorted(entry_points(group="xapi.storage"), key=lambda one: one.name):
+        found += point.load()()
+    return tuple(found)
+
+
+def _surroundings(settings: Settings, hostname: str, drivers: Sequence[SrDriver]) -> Surroundings:
+    """Where and as what this toolstack starts."""
+    installation = identify(settings.state)
+    address = settings.https.host if settings.https.host not in ("", "0.0.0.0", "::") else hostname
+    types = tuple(driver.type for driver in drivers)
+    local = None
+    if any(kind.name == "ext" for kind in types):
+        local = LocalStorage("ext", {"location": str(settings.state / "sr")})
+    return Surroundings(
+        state=settings.state,
+        hostname=hostname,
+        address=address,
+        nics=simulated_nics(installation.uuid, address),
+        drivers=types,
+        local_storage=local,
+        inventory=settings.inventory,
+        https_port=settings.https.port,
+        https_only=settings.http is None,
+        linux_version=os.uname().release,
+    )
 
 
 def _authenticator(settings: Settings) -> Authenticator:

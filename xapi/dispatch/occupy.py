@@ -9,7 +9,7 @@ from xapi import lifecycle
 from xapi.datamodel.classes import Task
 from xapi.datamodel.model import Entity
 from xapi.datamodel.types import WireEnum
-from xapi.db.database import Transaction
+from xapi.db.database import Database, Transaction
 from xapi.dispatch.context import Context
 
 NO_TABLE = frozenset({Task})  # tasks keep their own
@@ -21,9 +21,7 @@ def occupied(ctx: Context, entity: type[Entity], ref: str, operation: WireEnum) 
     task = ctx.task.ref
     with ctx.transaction() as transaction:
         row = transaction.get(entity, ref)
-        refusal = lifecycle.why_not(transaction, row, operation)
-        if refusal is not None:
-            raise refusal
+        assert_allowed(transaction, row, operation)
         transaction.refill(entity, ref, current_operations={**_current(row), task: operation})
     try:
         yield
@@ -33,6 +31,13 @@ def occupied(ctx: Context, entity: type[Entity], ref: str, operation: WireEnum) 
             if found is not None:
                 rest = {key: value for key, value in _current(found).items() if key != task}
                 transaction.refill(entity, ref, current_operations=rest)
+
+
+def assert_allowed(transaction: Transaction, row: Entity, operation: WireEnum) -> None:
+    """Raise what refuses an operation now, if anything does."""
+    refusal = lifecycle.why_not(transaction, row, operation)
+    if refusal is not None:
+        raise refusal
 
 
 def _current(row: Entity) -> dict[str, WireEnum]:
@@ -58,3 +63,13 @@ def derive_allowed_operations(transaction: Transaction) -> None:
             allowed = lifecycle.allowed_operations(transaction, row)
             if row[entity.field_named["allowed_operations"].index] != allowed:
                 transaction.refill(entity, ref, allowed_operations=allowed)
+
+
+def fill_all_allowed_operations(database: Database) -> None:
+    """Fill `allowed_operations` of every object, as is needed once after the rows were loaded."""
+    with database.transaction() as transaction:
+        for entity in database.tables:
+            if "allowed_operations" in entity.field_named and entity not in NO_TABLE:
+                for row in transaction.all(entity):
+                    allowed = lifecycle.allowed_operations(transaction, row)
+                    transaction.refill(entity, row[0], allowed_operations=allowed)

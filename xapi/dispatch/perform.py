@@ -145,6 +145,11 @@ def run(ctx: Context, method: Method, params: list[Any]) -> Any:
         return implementation.action(ctx, *params)
 
 
+def run_message(ctx: Context, wire_name: str, *params: Any) -> Any:
+    """Do another message as a part of this call: the same checks and the same task, but no log-in and no wire."""
+    return run(ctx, CATALOG.methods[wire_name], list(params))
+
+
 def check_first(ctx: Context, method: Method, params: list[Any], implementation: Implementation | None) -> None:
     """Refuse a call about an object that is not there, or for a host that is not there."""
     if implementation is not None and implementation.runs_on:
@@ -183,4 +188,4 @@ def guarded(name: str, work: Callable[[], Outcome | Waiting]) -> Outcome | Waiti
         return Refused(INTERNAL_ERROR(f"{type(error).__name__}: {error}").description)
 
 
-__all__ = ["METHODS", "Kind", "Performer", "Rendered", "decoded", "guarded", "run"]
+__all__ = ["METHODS", "Kind", "Performer", "Rendered", "decoded", "guarded", "run", "run_message"]

@@ -63,6 +63,10 @@ class TaskInHand:
         if self._cancelled.is_set():
             raise TASK_CANCELLED(self.ref)
 
+    def pause(self, seconds: float) -> None:
+        """Wait a little, or less if somebody wants the call to stop."""
+        self._cancelled.wait(seconds)
+
     def progress(self, share: float) -> None:
         """Tell how far the call has come, from 0.0 to 1.0."""
         if self._ref is not None:

@@ -251,8 +251,8 @@ class Resizing(Protocol):
     def set_memory_target(self, uuid: str, target: int) -> None:
         """Ask for this much memory within the dynamic range; raises InvalidConfiguration, OutOfMemory."""
 
-    def set_memory_dynamic_range(self, uuid: str, minimum: int, maximum: int) -> None:
-        """Change the dynamic range, and move the target into it."""
+    def set_memory_dynamic_range(self, uuid: str, minimum: int, maximum: int, target: int | None = None) -> None:
+        """Change the dynamic range and the target at once; without a target the old one is moved into the range."""
 
     def set_vcpus(self, uuid: str, online: int) -> None:
         """Plug or unplug virtual CPUs until this many are online."""
@@ -403,7 +403,10 @@ class DiskAttacher(Protocol):
     """Storage, as a plan sees it: a volume is attached, then activated; implemented above this floor."""
 
     def attach(self, uuid: str, volume: Volume, mode: DiskMode) -> Backend:
-        """Make a volume reachable for a domain and say where it is."""
+        """Make a volume reachable for a domain and say where it is; on an error nothing remains of it."""
+
+    def locate(self, uuid: str, volume: Volume) -> Backend:
+        """Where a volume is that was attached for this domain, perhaps long ago."""
 
     def activate(self, uuid: str, volume: Volume, mode: DiskMode) -> None:
         """Make an attached volume usable: at most one host may have it activated for writing."""

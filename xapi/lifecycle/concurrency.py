@@ -34,6 +34,4 @@ def in_progress(
     if len(current) == 1 and not always_braced:
         return OTHER_OPERATION_IN_PROGRESS(kind, ref, operations[0], tasks[0])
     separator = "; " if always_braced else ","
-    return OTHER_OPERATION_IN_PROGRESS(
-        kind, ref, f"{{{separator.join(operations)}}}", f"{{{separator.join(tasks)}}}"
-    )
+    return OTHER_OPERATION_IN_PROGRESS(kind, ref, f"{{{separator.join(operations)}}}", f"{{{separator.join(tasks)}}}")

@@ -123,7 +123,7 @@ def _by_vdi(view: View, vbd: VBD, vm: VM, vdi: VDI, ignoring: str) -> Iterator[R
     if not vdi.sharable and not (vdi.read_only and not writes) and not is_system_domain(vm):
         elsewhere = list(_users(view, vbd, vdi))
         if any(writes or user.mode == VbdMode.RW for user in elsewhere):
-            yield TAKING, VDI_IN_USE(vdi.ref, operation_text(Op.ATTACH))
+            yield TAKING, VDI_IN_USE(vdi.ref)
     if writes and vdi.read_only:
         yield TAKING, VDI_READONLY(vdi.ref)
 

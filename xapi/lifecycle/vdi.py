@@ -104,13 +104,12 @@ HA_DISKS: Final = frozenset({VdiType.HA_STATEFILE, VdiType.REDO_LOG})
 
 def _by_current(vdi: VDI, ignoring: str) -> Iterator[Refusal]:
     """A copy lets others begin (their own checks stop them where they must); a mirror lets its disk be destroyed."""
-    everything = others(vdi.current_operations, ignoring)
-    current = tuple((task, operation) for task, operation in everything if operation != Op.COPY)
+    current = tuple(
+        (task, operation) for task, operation in others(vdi.current_operations, ignoring) if operation != Op.COPY
+    )
     if current:
         mirrored = any(operation == Op.MIRROR for _, operation in current)
         yield EVERYTHING - {Op.DESTROY} if mirrored else EVERYTHING, in_progress("VDI", vdi.ref, current[:1])
-    if len(current) != len(everything):
-        yield frozenset({Op.SNAPSHOT}), OPERATION_NOT_ALLOWED("Snapshot operation not allowed during copy.")
 
 
 def _by_users(view: View, vdi: VDI, ignoring: str) -> Iterator[tuple[frozenset[Op], Failure | None]]:
@@ -196,6 +195,8 @@ def refusals(view: View, vdi: VDI, ignoring: str = "") -> Iterator[tuple[frozens
     yield from _by_users(view, vdi, ignoring)
     yield from _by_driver(view, vdi, sr)
     yield from _by_kind(view, vdi, sr)
+    if any(operation == Op.COPY for _, operation in others(vdi.current_operations, ignoring)):
+        yield frozenset({Op.SNAPSHOT}), OPERATION_NOT_ALLOWED("Snapshot operation not allowed during copy.")
 
 
 def why_not(view: View, vdi: VDI, operation: Op, *, ignoring: str = "") -> Failure | None:

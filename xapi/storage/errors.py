@@ -8,13 +8,17 @@ by `code` and `params`.
 
 
 class StorageFailure(Exception):
-    """Every refusal or failure of a storage driver is one of these."""
+    """Every refusal or failure of a storage driver is one of these.
+
+    `detail` is what some clients look for besides the text: the XML of a probe that needs one parameter more.
+    """
 
     number = 202
 
-    def __init__(self, text: str, number: int | None = None) -> None:
+    def __init__(self, text: str, number: int | None = None, detail: str = "") -> None:
         super().__init__(text)
         self.text = text
+        self.detail = detail
         if number is not None:
             self.number = number
 
@@ -26,7 +30,7 @@ class StorageFailure(Exception):
     @property
     def params(self) -> tuple[str, str, str]:
         """The parameters that go with `code`: status, standard output and standard error, as clients know them."""
-        return "", self.text, ""
+        return "", self.text, self.detail
 
 
 class InvalidConfiguration(StorageFailure):
@@ -34,8 +38,8 @@ class InvalidConfiguration(StorageFailure):
 
     number = 1
 
-    def __init__(self, key: str, why: str, number: int | None = None) -> None:
-        super().__init__(f"{key}: {why}", number)
+    def __init__(self, key: str, why: str, number: int | None = None, detail: str = "") -> None:
+        super().__init__(f"{key}: {why}", number, detail)
         self.key = key
         self.why = why
 

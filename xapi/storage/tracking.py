@@ -21,7 +21,8 @@ LONGEST_HEAD = 4096
 
 def bitmap_length(size: int) -> int:
     """Return the bytes of the bitmap of a disk of `size` bytes."""
-    return -(-(-(-size // GRANULE)) // 8)
+    blocks = -(-size // GRANULE)
+    return -(-blocks // 8)
 
 
 def union(one: bytes, other: bytes) -> bytes:

@@ -1,193 +1,37 @@
-"""X.509 certificates: the server's own, those that somebody wants to install, and those that are trusted."""
+"""The server's own certificate, and the TLS contexts of servers and clients."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hashlib
 import ipaddress
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+import ssl
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x448, x25519
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, PublicKeyAlgorithmOID
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from xapi.system.atomic_file import create_once, write_atomically
+from xapi.system.certificate_checks import (
+    SHORTEST_KEY,
+    CertificateProblem,
+    FileUnusable,
+    ServerCertificate,
+    as_pem,
+    as_time,
+    check_key_match,
+    facts,
+    parse_certificate,
+    parse_certificates,
+    parse_key,
+)
 
-SHORTEST_KEY = 2048
-LONGEST_KEY = 4096
 LIFETIME = timedelta(days=3650)
 # A clock that is a little slow somewhere must not find the certificate of a fresh host not yet valid.
 BACKDATED = timedelta(days=1)
-
-_KEY_OIDS = (
-    (ec.EllipticCurvePrivateKey, PublicKeyAlgorithmOID.EC_PUBLIC_KEY),
-    (dsa.DSAPrivateKey, PublicKeyAlgorithmOID.DSA),
-    (ed25519.Ed25519PrivateKey, PublicKeyAlgorithmOID.ED25519),
-    (ed448.Ed448PrivateKey, PublicKeyAlgorithmOID.ED448),
-    (x25519.X25519PrivateKey, PublicKeyAlgorithmOID.X25519),
-    (x448.X448PrivateKey, PublicKeyAlgorithmOID.X448),
-)
-
-
-class CertificateProblem(Exception):
-    """What is wrong with a certificate, a key, a chain or a revocation list; the text says of which one."""
-
-
-class KeyCorrupt(CertificateProblem):
-    """The private key cannot be read."""
-
-
-class KeyAlgorithmNotSupported(CertificateProblem):
-    """The private key is not an RSA key; `algorithm` is the object identifier of what it is, or empty."""
-
-    def __init__(self, algorithm: str) -> None:
-        super().__init__(f"the private key is of the algorithm {algorithm or 'unknown'}; only RSA is supported")
-        self.algorithm = algorithm
-
-
-class KeyLengthNotSupported(CertificateProblem):
-    """The RSA key is too short to be safe or too long to be quick; `length` is its number of bits."""
-
-    def __init__(self, length: int) -> None:
-        super().__init__(f"the RSA key has {length} bits; {SHORTEST_KEY} to {LONGEST_KEY} are supported")
-        self.length = length
-
-
-class KeyHasManyPrimes(CertificateProblem):
-    """The RSA key is a product of more than two primes (RFC 8017, version 1)."""
-
-
-class KeyMismatch(CertificateProblem):
-    """The private key is not the one of the certificate."""
-
-
-class CertificateCorrupt(CertificateProblem):
-    """A certificate cannot be read, or there is none, or more than one, where one belongs."""
-
-
-class SignatureNotSupported(CertificateProblem):
-    """The certificate is signed with a hash other than SHA-256, SHA-384 or SHA-512."""
-
-
-class ChainInvalid(CertificateProblem):
-    """The certificates above the server's cannot be read, or don't each sign the one before."""
-
-
-class CertificateExpired(CertificateProblem):
-    """The certificate's time is over: `now` is after `not_after`."""
-
-    def __init__(self, whose: str, now: datetime, not_after: datetime) -> None:
-        super().__init__(f"the certificate of {whose} expired at {as_time(not_after)}")
-        self.now = now
-        self.not_after = not_after
-
-
-class CertificateNotYetValid(CertificateProblem):
-    """The certificate's time is still to come: `now` is before `not_before`."""
-
-    def __init__(self, whose: str, now: datetime, not_before: datetime) -> None:
-        super().__init__(f"the certificate of {whose} is not valid before {as_time(not_before)}")
-        self.now = now
-        self.not_before = not_before
-
-
-class FileUnusable(CertificateProblem):
-    """The file of the server's certificate cannot be used; the cause is one of the other problems."""
-
-
-class RevocationListCorrupt(CertificateProblem):
-    """A certificate revocation list cannot be read."""
-
-
-def as_time(moment: datetime) -> str:
-    """A moment as RFC 3339 writes it, in UTC; the form of the parameters of SERVER_CERTIFICATE_EXPIRED."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-@dataclass(frozen=True, slots=True)
-class CertificateFacts:
-    """What the XenAPI shows of a certificate; fingerprints are upper-case hexadecimal bytes joined by colons."""
-
-    subject: str
-    issuer: str
-    names: tuple[str, ...]
-    not_before: datetime
-    not_after: datetime
-    fingerprint_sha1: str
-    fingerprint_sha256: str
-    is_authority: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ServerCertificate:
-    """A certificate with its private key and the certificates above it, the nearest first."""
-
-    certificate: x509.Certificate
-    key: rsa.RSAPrivateKey
-    chain: tuple[x509.Certificate, ...] = ()
-
-    @property
-    def pem(self) -> bytes:
-        """Key, certificate and chain, as the file of the server holds them."""
-        key = self.key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        return b"".join((key, *(as_pem(each).encode() for each in (self.certificate, *self.chain))))
-
-
-def as_pem(certificate: x509.Certificate) -> str:
-    """A certificate as PEM text, without any key."""
-    return certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def facts(certificate: x509.Certificate) -> CertificateFacts:
-    """What there is to show of a certificate."""
-    extensions = _extensions(certificate)
-    names: list[str] = []
-    is_authority = False
-    for extension in extensions:
-        if isinstance(extension.value, x509.SubjectAlternativeName):
-            names += extension.value.get_values_for_type(x509.DNSName)
-            names += [str(address) for address in extension.value.get_values_for_type(x509.IPAddress)]
-        elif isinstance(extension.value, x509.BasicConstraints):
-            is_authority = extension.value.ca
-    der = certificate.public_bytes(serialization.Encoding.DER)
-    return CertificateFacts(
-        subject=certificate.subject.rfc4514_string(),
-        issuer=certificate.issuer.rfc4514_string(),
-        names=tuple(names),
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
-        fingerprint_sha1=_colons(hashlib.sha1(der, usedforsecurity=False).digest()),
-        fingerprint_sha256=_colons(hashlib.sha256(der).digest()),
-        is_authority=is_authority,
-    )
-
-
-def _colons(digest: bytes) -> str:
-    return digest.hex(":").upper()
-
-
-def _extensions(certificate: x509.Certificate) -> Iterable[x509.Extension[x509.ExtensionType]]:
-    try:
-        return certificate.extensions
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as problem:
-        raise CertificateCorrupt(f"the extensions of {_whose(certificate)} cannot be read: {problem}") from None
-
-
-def _whose(certificate: x509.Certificate) -> str:
-    try:
-        return certificate.subject.rfc4514_string() or "a subject without a name"
-    except ValueError:
-        return "a subject whose name cannot be read"
 
 
 # -- making the server's own
@@ -267,12 +111,9 @@ def load_server_certificate(path: Path) -> ServerCertificate:
     """The key, certificate and chain in a PEM file; raises CertificateProblem, naming the file, or OSError."""
     content = path.read_bytes()
     try:
-        key = _parse_key(content)
-        try:
-            certificate, *chain = x509.load_pem_x509_certificates(content)
-        except ValueError as problem:
-            raise CertificateCorrupt(f"the certificates cannot be read: {problem}") from None
-        _check_key_match(certificate, key)
+        key = parse_key(content)
+        certificate, *chain = parse_certificates(content)
+        check_key_match(certificate, key)
     except CertificateProblem as problem:
         raise FileUnusable(f"{path}: {problem}") from problem
     return ServerCertificate(certificate, key, tuple(chain))
@@ -283,157 +124,85 @@ def store_server_certificate(path: Path, certificate: ServerCertificate) -> None
     write_atomically(path, certificate.pem, 0o600)
 
 
-# -- checking what somebody wants to install
+# -- TLS connections
+
+# Forward secrecy and authenticated encryption only; TLS 1.3 has nothing else, and this is for TLS 1.2.
+_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL"
 
 
-def validate_server_certificate(certificate: str, key: str, chain: str, now: datetime) -> ServerCertificate:
-    """Check three PEM texts, as host.install_server_certificate gets them, and put them together.
+def server_context(path: Path) -> ssl.SSLContext:
+    """The context of a server with the key, certificate and chain in this PEM file: TLS 1.2 or later.
 
-    `chain` may be empty; otherwise it holds the certificates that sign each other upwards, the nearest first. (If it
-    starts with the server's certificate itself, as bundles often do, that one is left out.) Raises CertificateProblem.
+    To change the certificate of a running server, replace the file and give it to the context's `load_cert_chain`:
+    the next connections get the new one. Raises OSError (ssl.SSLError is one) if the file cannot be used.
     """
-    private = _parse_key(key.encode(errors="replace"))
-    leaf = parse_certificate(certificate)
-    check_validity(leaf, now)
-    _check_key_match(leaf, private)
-    _check_signature_hash(leaf)
-    return ServerCertificate(leaf, private, _parse_chain(leaf, chain))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _harden(context)
+    context.load_cert_chain(path)
+    return context
 
 
-def parse_certificate(pem: str) -> x509.Certificate:
-    """The one certificate in a PEM text; raises CertificateCorrupt if there is none, or more than one."""
-    try:
-        found = x509.load_pem_x509_certificates(pem.encode(errors="replace"))
-    except (ValueError, UnsupportedAlgorithm) as problem:
-        raise CertificateCorrupt(f"the certificate cannot be read: {problem}") from None
-    if len(found) != 1:
-        raise CertificateCorrupt(f"there are {len(found)} certificates where one belongs")
-    _extensions(found[0])
-    return found[0]
+def client_context(trusted: Sequence[x509.Certificate] = ()) -> ssl.SSLContext:
+    """The context of a client that verifies the server's chain and its name.
+
+    It trusts the given authorities only, or the operating system's if none is given.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _harden(context)
+    if trusted:
+        context.load_verify_locations(cadata="".join(map(as_pem, trusted)))
+    else:
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+    return context
 
 
-def check_validity(certificate: x509.Certificate, now: datetime) -> None:
-    """Raise CertificateNotYetValid or CertificateExpired if this is not the certificate's time."""
-    if now < certificate.not_valid_before_utc:
-        raise CertificateNotYetValid(_whose(certificate), now, certificate.not_valid_before_utc)
-    if now > certificate.not_valid_after_utc:
-        raise CertificateExpired(_whose(certificate), now, certificate.not_valid_after_utc)
+def pinned_context(pinned: Sequence[x509.Certificate]) -> ssl.SSLContext:
+    """The context of a client that accepts exactly these certificates, and what they signed, whatever name is in them.
+
+    This is how hosts of a pool know one another: by the certificate itself, since their addresses change.
+    """
+    if not pinned:
+        raise ValueError("a pinned context needs a certificate")
+    context = client_context(pinned)
+    context.check_hostname = False
+    # Without this flag OpenSSL accepts nothing below a self-signed authority as the end of a chain.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
-def validate_trusted_certificate(pem: str, now: datetime) -> x509.Certificate:
-    """Check a certificate that is to be trusted, an authority's or a peer's own; raises CertificateProblem."""
-    certificate = parse_certificate(pem)
-    check_validity(certificate, now)
-    return certificate
+def unverified_context() -> ssl.SSLContext:
+    """The context of a client that encrypts and takes any certificate, for pools where verification is switched off."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _harden(context)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
-def validate_revocation_list(pem: str) -> x509.CertificateRevocationList:
-    """The certificate revocation list in a PEM text; raises RevocationListCorrupt."""
-    try:
-        return x509.load_pem_x509_crl(pem.encode(errors="replace"))
-    except (ValueError, UnsupportedAlgorithm) as problem:
-        raise RevocationListCorrupt(f"the revocation list cannot be read: {problem}") from None
+def _harden(context: ssl.SSLContext) -> None:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers(_CIPHERS)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
 
 
-def is_file_name(name: str) -> bool:
-    """Whether an installed certificate or revocation list may have this name: it becomes the name of a file."""
-    return re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}", name) is not None
+def describe_verification_failure(problem: ssl.SSLError, server: str, presented: str | None = None) -> str:
+    """A sentence on why a server's certificate was refused, and which certificate that is.
 
-
-def _parse_key(pem: bytes) -> rsa.RSAPrivateKey:
-    try:
-        key = serialization.load_pem_private_key(pem, password=None)
-    except TypeError:
-        raise KeyCorrupt("the private key is encrypted; a server needs it without a pass phrase") from None
-    except UnsupportedAlgorithm:
-        raise KeyAlgorithmNotSupported("") from None
-    except ValueError as problem:
-        if _has_many_primes(pem):
-            raise KeyHasManyPrimes("the RSA key has more than two primes") from None
-        raise KeyCorrupt(f"the private key cannot be read: {problem}") from None
-    if not isinstance(key, rsa.RSAPrivateKey):
-        oids = [oid.dotted_string for kind, oid in _KEY_OIDS if isinstance(key, kind)]
-        raise KeyAlgorithmNotSupported(oids[0] if oids else "")
-    if not SHORTEST_KEY <= key.key_size <= LONGEST_KEY:
-        raise KeyLengthNotSupported(key.key_size)
-    return key
-
-
-def _has_many_primes(pem: bytes) -> bool:
-    """Whether this is an RSA private key of version 1; cryptography only says that it cannot read such a key."""
-    match = re.search(rb"-----BEGIN (?:RSA )?PRIVATE KEY-----([A-Za-z0-9+/=\s]+)-----END", pem)
-    if match is None:
-        return False
-    try:
-        der = base64.b64decode(b"".join(match[1].split()))
-    except binascii.Error:
-        return False
-    # RSAPrivateKey is SEQUENCE { INTEGER version, INTEGER modulus, … }; a version 0 in front may also be that of
-    # PKCS #8, and the RSAPrivateKey then stands in an OCTET STRING.
-    fields = _der_sequence(der)
-    if len(fields) >= 3 and fields[0] == (_INTEGER, b"\0") and fields[2][0] == _OCTET_STRING:
-        fields = _der_sequence(fields[2][1])
-    return len(fields) >= 2 and fields[0] == (_INTEGER, b"\1") and fields[1][0] == _INTEGER
-
-
-_INTEGER, _OCTET_STRING, _SEQUENCE = 0x02, 0x04, 0x30
-
-
-def _der_sequence(der: bytes) -> list[tuple[int, bytes]]:
-    """Tag and content of each member of the sequence that a DER text is; empty if it is none."""
-    outer = _der_fields(der)
-    return _der_fields(outer[0][1]) if outer and outer[0][0] == _SEQUENCE else []
-
-
-def _der_fields(der: bytes) -> list[tuple[int, bytes]]:
-    fields = []
-    start = 0
-    while start + 2 <= len(der):
-        tag, length = der[start], der[start + 1]
-        start += 2
-        if length & 0x80:  # the long form: the low bits count the bytes of the length
-            width = length & 0x7F
-            length = int.from_bytes(der[start : start + width], "big")
-            start += width
-        fields.append((tag, der[start : start + length]))
-        start += length
-    return fields
-
-
-def _check_key_match(certificate: x509.Certificate, key: rsa.RSAPrivateKey) -> None:
-    try:
-        public = certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        public = None
-    if not isinstance(public, rsa.RSAPublicKey) or public.public_numbers() != key.public_key().public_numbers():
-        raise KeyMismatch(f"the private key is not the one of the certificate of {_whose(certificate)}")
-
-
-def _check_signature_hash(certificate: x509.Certificate) -> None:
-    try:
-        algorithm = certificate.signature_hash_algorithm
-    except UnsupportedAlgorithm:
-        algorithm = None
-    if not isinstance(algorithm, hashes.SHA256 | hashes.SHA384 | hashes.SHA512):
-        name = algorithm.name if algorithm is not None else certificate.signature_algorithm_oid.dotted_string
-        raise SignatureNotSupported(f"the certificate of {_whose(certificate)} is signed with {name}")
-
-
-def _parse_chain(leaf: x509.Certificate, pem: str) -> tuple[x509.Certificate, ...]:
-    if not pem.strip():
-        return ()
-    try:
-        chain = x509.load_pem_x509_certificates(pem.encode(errors="replace"))
-    except (ValueError, UnsupportedAlgorithm) as problem:
-        raise ChainInvalid(f"the certificate chain cannot be read: {problem}") from None
-    if chain[0] == leaf:
-        del chain[0]
-    for lower, upper in pairwise((leaf, *chain)):
+    `server` is its name or address with the port; `presented` is its certificate in PEM, where somebody has fetched it
+    (Python does not tell which one it has just refused).
+    """
+    cause = (
+        problem.verify_message if isinstance(problem, ssl.SSLCertVerificationError) else problem.reason or str(problem)
+    )
+    shown = f"The certificate of {server}"
+    if presented is not None:
         try:
-            lower.verify_directly_issued_by(upper)
-        except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-            raise ChainInvalid(
-                f"in the chain, the certificate of {_whose(lower)} is followed by that of {_whose(upper)},"
-                " which did not sign it"
-            ) from None
-    return tuple(chain)
+            known = facts(parse_certificate(presented))
+        except CertificateProblem:
+            shown += " (which cannot be read)"
+        else:
+            shown += (
+                f" (subject {known.subject}, issuer {known.issuer}, valid from {as_time(known.not_before)}"
+                f" to {as_time(known.not_after)}, SHA-256 {known.fingerprint_sha256})"
+            )
+    return f"{shown} was refused: {cause.rstrip('.')}."

@@ -23,7 +23,6 @@ from xapi.system.clock import Clock
 UNKNOWN_USER = "User not known to the underlying authentication module"
 WRONG_PASSWORD = "Authentication failure"
 NOT_AVAILABLE = "Authentication service cannot retrieve authentication info"
-TOO_MANY_TRIES = "Have exhausted maximum number of retries for service"
 
 ROOT = "root"
 
@@ -36,14 +35,6 @@ class WrongPassword(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-class TooManyFailures(WrongPassword):
-    """An attempt is refused unseen, since so many failed before it; it may be repeated after `seconds`."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(TOO_MANY_TRIES)
-        self.seconds = seconds
 
 
 class PasswordNotChanged(Exception):
@@ -188,7 +179,7 @@ class LockoutDelay:
     administrator out. A pure state machine over an injected clock: it never sleeps. Its tables are bounded, and forget
     the oldest first. Safe for threads.
 
-    For each attempt call `delay`, wait that long, check the password, then call `note_failure` or `note_success`.
+    For each attempt call `delay`; if it answers 0.0, check the password and call `note_failure` or `note_success`.
     """
 
     def __init__(
@@ -212,26 +203,24 @@ class LockoutDelay:
         self._lock = Lock()
 
     def delay(self, user: str, address: str) -> float:
-        """Seconds to wait before this attempt may be checked, 0.0 for most; raises TooManyFailures if it may not be.
+        """0.0 if this attempt may be checked now; otherwise the seconds after which to ask again.
 
-        The answer reserves the time: attempts that come side by side queue up behind one another, and those that would
-        wait for longer than `longest` are refused.
+        After a few failures the answer 0.0 is given to one attempt only: others that come side by side wait until its
+        outcome is known, or at least for as long as after a failure.
         """
         now = self._clock.monotonic()
         with self._lock:
             entries = [
                 entry
                 for key in self._keys(_name(user), _place(address))
-                if (entry := self._present(key, now)) is not None
+                if (entry := self._present(key, now)) is not None and entry.failures >= self._free
             ]
             wait = max((entry.ready_at - now for entry in entries), default=0.0)
-            if wait > self._longest:
-                raise TooManyFailures(wait)
-            wait = max(wait, 0.0)
+            if wait > 0:
+                return wait
             for entry in entries:
-                if entry.failures >= self._free:
-                    entry.ready_at = now + wait + self._penalty(entry.failures)
-            return wait
+                entry.ready_at = now + self._penalty(entry.failures)
+            return 0.0
 
     def note_failure(self, user: str, address: str) -> None:
         """Count a wrong password against the user and the address."""

@@ -70,9 +70,9 @@ def test_a_child_names_its_parent_three_times():
     ]
     offset = 1536 + 512 + 512 + 512
     for (code, space, length, reserved, place), (expected, text) in zip(locators, wanted, strict=False):
-        assert (code, space, length, reserved, place) == (expected, 1024, len(text), 0, offset)
-        assert data[place : place + space] == text.ljust(1024, b"\0")
-        offset += 1024
+        assert (code, space, length, reserved, place) == (expected, 512, len(text), 0, offset)
+        assert data[place : place + space] == text.ljust(512, b"\0")
+        offset += 512
     assert locators[3:] == [(bytes(4), 0, 0, 0, 0)] * 5
     assert len(data) == offset + 512
 

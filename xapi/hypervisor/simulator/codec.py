@@ -96,7 +96,7 @@ def _record(declared: Any) -> Decoder:
     return read
 
 
-def _union(members: tuple[Any, ...]) -> Decoder:
+def _union(members: tuple[type, ...]) -> Decoder:
     """Tell records apart by their sets of fields, which no two members of a union share here."""
     records = {frozenset(each.name for each in fields(m)): decoder(m) for m in members if is_dataclass(m)}
     others = [decoder(member) for member in members if not is_dataclass(member) and member is not type(None)]

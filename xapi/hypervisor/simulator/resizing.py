@@ -25,13 +25,13 @@ class SimulatedResizing:
             domain = self._machine.domain_in(uuid, *_LIVE)
             self._move(domain, replace(domain.memory, target=target))
 
-    def set_memory_dynamic_range(self, uuid: str, minimum: int, maximum: int) -> None:
-        """Change the dynamic range, and move the target into it."""
+    def set_memory_dynamic_range(self, uuid: str, minimum: int, maximum: int, target: int | None = None) -> None:
+        """Change the dynamic range and the target at once; without a target the old one is moved into the range."""
         self._machine.strike("set_memory_dynamic_range", uuid, needed=minimum)
         with self._machine.changing():
             domain = self._machine.domain_in(uuid, *_LIVE)
-            target = max(minimum, min(maximum, domain.memory.target))
-            self._move(domain, replace(domain.memory, dynamic_min=minimum, dynamic_max=maximum, target=target))
+            wanted = max(minimum, min(maximum, domain.memory.target)) if target is None else target
+            self._move(domain, replace(domain.memory, dynamic_min=minimum, dynamic_max=maximum, target=wanted))
 
     def set_vcpus(self, uuid: str, online: int) -> None:
         """Plug or unplug virtual CPUs until this many are online."""

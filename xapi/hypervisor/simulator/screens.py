@@ -120,7 +120,8 @@ class RfbScreen:
         if incremental or not width or not height:
             return b""
         head: bytes = struct.pack(">BxHHHHHi", 0, 1, left, top, width, height, 0)
-        return head + b"\x20" * (width * height * self._bytes_per_pixel)
+        picture: bytes = b"\x20" * (width * height * self._bytes_per_pixel)
+        return head + picture
 
 
 class TextScreen:

@@ -48,7 +48,7 @@ def read_node(directory: Directory, uuid: str, format: str, found: os.stat_resul
             if vhd.has_parent:
                 parent = _parent(directory, vhd)
                 trouble = "" if parent else "its parent is not in this SR"
-            return Node(uuid, path, format, vhd.size, found.st_size, vhd.hidden, parent, trouble)
+            return Node(uuid, path, format, vhd.size, found.st_size, bool(vhd.hidden), parent, trouble)
         finally:
             file.close()
     except VhdError as error:

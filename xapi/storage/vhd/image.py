@@ -55,7 +55,7 @@ class Vhd:
         self._header = header
         self.writable = writable
         self.barriers = False
-        self._end_is_sure = False
+        self._ends_are_sure = False
         # What is read late is read once: a thread that read before a write must not store what it saw after it.
         self._lock = threading.RLock()
         self._bitmaps: dict[int, int] = {}
@@ -122,12 +122,12 @@ class Vhd:
         return self._header
 
     @property
-    def hidden(self) -> bool:
-        """Whether tools should not show this disk: it is only there as a parent."""
+    def hidden(self) -> int:
+        """Not 0 when tools should not show this disk: it is only there as a parent."""
         old = self.footer.by_tap and self.footer.creator_version == 0x00010001
         if old and self.footers.front is not None:  # the first tools marked only the copy at the front
-            return bool(self.footers.front.hidden)
-        return bool(self.footer.hidden)
+            return self.footers.front.hidden
+        return self.footer.hidden
 
     @property
     def has_parent(self) -> bool:
@@ -323,7 +323,7 @@ class Vhd:
         if self._header is None:
             self.file.pwrite(view, offset)
             return
-        self._make_sure_of_end()
+        self._mend_ends()
         size, done = self.block_size, 0
         fresh: list[tuple[int, int, memoryview]] = []
         while done < len(view):
@@ -337,12 +337,18 @@ class Vhd:
         if fresh:
             self._allocate(fresh)
 
-    def _make_sure_of_end(self) -> None:
-        """Mend a file that lost its end, before a write into its last block makes the loss look like data."""
-        if not self._end_is_sure:
+    def _mend_ends(self) -> None:
+        """Put right what a change cut short left at the ends of the file, before the first write adds to it.
+
+        A lost end would make a write into the last block look like the end; a stale copy at the front would count
+        if the footer at the end were lost too.
+        """
+        if not self._ends_are_sure:
+            if self.footers.front != self.footer:
+                self.file.pwrite(self.footer.pack(), 0)
             if not self.file.fixed_size and self.file.size() < self.data_end + FOOTER_SIZE:
                 self.file.pwrite(self.footer.pack(), self.data_end)
-            self._end_is_sure = True
+            self._ends_are_sure = True
 
     def _overwrite(self, block: int, within: int, part: memoryview) -> None:
         entry = self.table.entries[block]
@@ -423,11 +429,14 @@ class Vhd:
         for block, sector in changes.items():
             self.table.set(block, sector)
 
-    def allocate(self, first: int, last: int) -> None:
-        """Give every block from first to last that has none its place, with an empty bitmap and no data."""
+    def allocate(self, first: int, last: int, full: bool = False) -> None:
+        """Give every block from first to last that has none its place, without data.
+
+        Their sectors are not present, unless `full` says so: then they read as zeros (on a device, as what is there).
+        """
         self.check_writable()
         blocks = [block for block in range(first, last + 1) if self.table.entries[block] == UNUSED]
-        empty = bytes(self._bitmap_sectors * SECTOR)
+        empty = bitmap.to_bytes(self._full if full else 0, self._sectors, self._bitmap_sectors * SECTOR)
         for at in range(0, len(blocks), 1024):
             part = blocks[at : at + 1024]
             places, end = self.place_blocks(len(part), self.data_end)

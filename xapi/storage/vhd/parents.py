@@ -21,8 +21,8 @@ MACX = b"MacX"
 W2KU = b"W2ku"
 W2RU = b"W2ru"
 CODES = (MACX, W2KU, W2RU)
-LOCATOR_ROOM = 2 * SECTOR
-"""The least room that a locator gets, so that a longer path can take the place of a shorter one later."""
+LOCATOR_ROOM = SECTOR
+"""The least room that a locator gets; longer paths get whole sectors, as many as they need."""
 LONGEST_LOCATOR = 64 << 10
 NAME_BYTES = 512
 

@@ -83,10 +83,20 @@ def file_target(path: str, raw: bool = False) -> Target:
     return Target(path, path, os.stat(path).st_size, raw=raw)
 
 
-def file_targets(names: Iterable[str], pattern: str | None) -> list[Target]:
-    """Return the files that match a shell pattern, sorted, and then those that are named; OSError for a missing one."""
+def file_targets(names: Iterable[str], pattern: str | None) -> list[Target | Found]:
+    """Return the files that match a shell pattern, sorted, and then those that are named; a finding for a lost one."""
     matched = sorted(path for choice in expand_braces(pattern or "") for path in glob.glob(choice))
-    return [file_target(path) for path in [*matched, *names]]
+    targets: list[Target | Found] = []
+    for path in [*matched, *names]:
+        try:
+            targets.append(file_target(path))
+        except OSError as error:
+            targets.append(_lost(path, error))
+    return targets
+
+
+def _lost(name: str, error: OSError) -> Found:
+    return Found(name, error=-(error.errno or errno.EIO), message="failure scanning target")
 
 
 def expand_braces(pattern: str) -> list[str]:
@@ -116,12 +126,13 @@ def volume_name(path: str) -> str:
     Under /dev/mapper a single dash separates group and volume, and a double one stands for a dash.
     """
     last = path.rsplit("/", 1)[-1]
-    parts = last.replace("--", "\0").split("-")
-    return parts[-1].replace("\0", "-") if len(parts) > 1 else last
+    if "--" not in last and not path.startswith("/dev/mapper/"):
+        return last
+    return last.replace("--", "\0").split("-")[-1].replace("\0", "-")
 
 
 def scan(
-    targets: Iterable[Target],
+    targets: Iterable[Target | Found],
     *,
     fast: bool = False,
     parents: bool = False,
@@ -132,23 +143,22 @@ def scan(
     """Yield what is found of each target; with `parents` also of the parents that were not asked for.
 
     `fast` reads only the front, and takes the parent's name from the header. Without `keep_going` the scan ends with
-    the first image that cannot be read; that image is still yielded.
+    the first image that cannot be read; that image is still yielded. A finding among the targets is passed on.
     """
     pending = list(targets)
-    known = {_identity(target) for target in pending}
+    known = {_identity(target) for target in pending if isinstance(target, Target)}
     by_name = {volume.name: volume for volume in volumes}
     for target in pending:
-        found = look_at(target, fast, opener)
+        found = look_at(target, fast, opener) if isinstance(target, Target) else target
         yield found
         if found.error and not keep_going:
             return
-        if not parents or found.parent is None:
+        if not parents or found.parent is None or isinstance(target, Found):
             continue
         try:
             more = _parent_target(target, found, by_name)
         except OSError as error:
-            failed = Found(found.parent, error=-(error.errno or errno.EIO), message="failure scanning target")
-            yield failed
+            yield _lost(found.parent, error)
             if not keep_going:
                 return
             continue
