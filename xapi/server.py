@@ -32,7 +32,7 @@ from xapi.hypervisor.interface import HypervisorDriver
 from xapi.rpc.endpoint import Endpoint
 from xapi.rpc.http import Server
 from xapi.services.periodic import Periodic
-from xapi.services.startup import LocalStorage, Surroundings, identify, simulated_nics, startup
+from xapi.services.startup import startup
 from xapi.storage.interface import SrDriver
 from xapi.system.certificates import ensure_server_certificate, server_context
 from xapi.system.clock import Clock, SystemClock
@@ -74,7 +74,7 @@ class RunningServer:
             settings.server_certificate, hostname, (settings.https.host,), clock.now()
         )
         drivers = open_storage_drivers()
-        started = startup(database, clock, hypervisor, _surroundings(settings, hostname, drivers))
+        started = startup(database, clock, hypervisor, settings, drivers=tuple(driver.type for driver in drivers))
         fill_all_allowed_operations(database)
         database.derivations.append(derive_allowed_operations)
         workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="async")
@@ -169,28 +169,6 @@ def open_storage_drivers() -> tuple[SrDriver, ...]:
     for point in sorted(entry_points(group="xapi.storage"), key=lambda one: one.name):
         found += point.load()()
     return tuple(found)
-
-
-def _surroundings(settings: Settings, hostname: str, drivers: Sequence[SrDriver]) -> Surroundings:
-    """Where and as what this toolstack starts."""
-    installation = identify(settings.state)
-    address = settings.https.host if settings.https.host not in ("", "0.0.0.0", "::") else hostname
-    types = tuple(driver.type for driver in drivers)
-    local = None
-    if any(kind.name == "ext" for kind in types):
-        local = LocalStorage("ext", {"location": str(settings.state / "sr")})
-    return Surroundings(
-        state=settings.state,
-        hostname=hostname,
-        address=address,
-        nics=simulated_nics(installation.uuid, address),
-        drivers=types,
-        local_storage=local,
-        inventory=settings.inventory,
-        https_port=settings.https.port,
-        https_only=settings.http is None,
-        linux_version=os.uname().release,
-    )
 
 
 def _authenticator(settings: Settings) -> Authenticator:

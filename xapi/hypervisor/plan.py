@@ -164,11 +164,8 @@ def migrate_out(config: DomainConfig) -> Plan:
     the domain runs there; when it fails, the domain goes on here.
     """
     uuid, volumes = config.uuid, _volumes(config.disks)
-    steps = (
-        SendDomain(uuid),
-        *(DeactivateVolume(uuid, volume, mode) for volume, mode in volumes.items()),
-        Call(HAND_OVER),
-    )
+    deactivated: list[Step] = [DeactivateVolume(uuid, volume, mode) for volume, mode in volumes.items()]
+    steps = (SendDomain(uuid), *deactivated, Call(HAND_OVER))
     cleanup: list[Step] = [DestroyDomain(uuid)]  # beyond return: the domain runs there, and must never again run here
     cleanup.extend(DisconnectNic(uuid, nic) for nic in reversed(config.nics))
     cleanup.extend(DetachVolume(uuid, volume, mode) for volume, mode in reversed(volumes.items()))
