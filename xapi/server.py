@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from importlib.metadata import entry_points
@@ -17,9 +17,12 @@ from threading import Event, Lock
 from typing import Any
 
 from xapi import actions
+from xapi.actions.attach_disks import AttachDisks
+from xapi.actions.attach_networks import AttachNetworks
+from xapi.actions.storage_repositories import StorageRepositories
 from xapi.db.database import Database
 from xapi.db.store import Store, open_engine
-from xapi.db.upgrade import prepare
+from xapi.db.upgrade import NewerDatabase, prepare
 from xapi.dispatch.events import EventFeed
 from xapi.dispatch.logins import LogIns
 from xapi.dispatch.occupy import derive_allowed_operations, fill_all_allowed_operations
@@ -29,13 +32,17 @@ from xapi.dispatch.tasks import Tasks
 from xapi.dispatch.toolstack import Toolstack
 from xapi.http_handlers.routes import Routes
 from xapi.hypervisor.interface import HypervisorDriver
+from xapi.network.interface import NetworkDriver
 from xapi.rpc.endpoint import Endpoint
 from xapi.rpc.http import Server
+from xapi.services.guest_watcher import GuestWatcher
 from xapi.services.periodic import Periodic
 from xapi.services.startup import startup
 from xapi.storage.interface import SrDriver
+from xapi.system.certificate_checks import CertificateProblem
 from xapi.system.certificates import ensure_server_certificate, server_context
 from xapi.system.clock import Clock, SystemClock
+from xapi.system.log import start_logging
 from xapi.system.passwords import Authenticator, LockoutDelay, Pam, PasswordFile
 from xapi.system.settings import Settings, from_command_line
 
@@ -73,7 +80,7 @@ class RunningServer:
         self.certificate = ensure_server_certificate(
             settings.server_certificate, hostname, (settings.https.host,), clock.now()
         )
-        drivers = open_storage_drivers()
+        drivers = open_storage_drivers(settings)
         started = startup(database, clock, hypervisor, settings, drivers=tuple(driver.type for driver in drivers))
         fill_all_allowed_operations(database)
         database.derivations.append(derive_allowed_operations)
@@ -91,6 +98,7 @@ class RunningServer:
             events=events,
             workers=workers,
             hypervisor=hypervisor,
+            https_port=settings.https.port,
         )
         self.authenticator = _authenticator(settings)
         self.toolstack.parts[LogIns] = LogIns(
@@ -101,6 +109,20 @@ class RunningServer:
             started.this_host,
             Lock(),
         )
+        repositories = StorageRepositories(drivers)
+        stack.callback(repositories.close)
+        networking = open_network_driver(settings)
+        stack.callback(networking.close)
+        attach_networks = AttachNetworks(database, networking, started.this_host)
+        self.toolstack.parts |= {
+            StorageRepositories: repositories,
+            AttachDisks: AttachDisks(database, repositories),
+            AttachNetworks: attach_networks,
+        }
+        attach_networks.remember()
+        guests = GuestWatcher(self.toolstack)
+        guests.start()
+        stack.callback(guests.stop)
         events.start()
         stack.callback(events.stop)
         reaper = Periodic("reaper", REAP_SECONDS, self.toolstack.reap)
@@ -163,12 +185,19 @@ def open_hypervisor(settings: Settings) -> HypervisorDriver:
     raise LookupError(f"there is no driver for the hypervisor {name!r}")
 
 
-def open_storage_drivers() -> tuple[SrDriver, ...]:
+def open_storage_drivers(settings: Settings) -> tuple[SrDriver, ...]:
     """Every storage driver that is installed, one a type."""
     found: list[SrDriver] = []
     for point in sorted(entry_points(group="xapi.storage"), key=lambda one: one.name):
-        found += point.load()()
+        found += point.load()(settings.state)
     return tuple(found)
+
+
+def open_network_driver(settings: Settings) -> NetworkDriver:
+    """Open the driver that makes the bridges of this host."""
+    (point,) = entry_points(group="xapi.network", name="simulator")
+    opened: NetworkDriver = point.load()(settings.state / "network", settings.network)
+    return opened
 
 
 def _authenticator(settings: Settings) -> Authenticator:
@@ -213,14 +242,16 @@ def greeting(server: RunningServer) -> str:
 def main() -> int:
     """Run the server until it is told to stop (SIGINT or SIGTERM)."""
     settings = from_command_line()
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    logs = start_logging(settings.log_level, settings.log_file, settings.audit_log)
+    signal.signal(signal.SIGHUP, lambda *_: logs.reopen())
     sys.setswitchinterval(0.0005)  # small calls do not wait long beside large answers
     stopping = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
     try:
         server = RunningServer(settings)
-    except (StateInUse, OSError) as problem:
+    except (StateInUse, CertificateProblem, NewerDatabase, OSError) as problem:
         sys.stderr.write(f"xapi: {problem}\n")
         return 1
     sys.stdout.write(greeting(server))

@@ -28,6 +28,7 @@ ISO = replace(DRIVE, source=Volume("iso"))
 NICS = (Nic(0, "02:00:00:00:00:01", "xenbr0"), Nic(1, "02:00:00:00:00:02", "xapi1"))
 VM = config_of(1, disks=(ROOT, DATA, DRIVE), nics=NICS)
 AFTER = replace(VM, disks=(ROOT, ISO, replace(DATA, device="xvdc", number=2, source=Volume("other"))), nics=NICS[:1])
+READ_ONLY = replace(VM, disks=(ROOT, replace(DATA, mode=DiskMode.READ_ONLY), DRIVE))
 IMAGE = Volume("image")
 HALF = Memory(256 * MIB, 128 * MIB, 128 * MIB, 128 * MIB)
 
@@ -137,5 +138,6 @@ IRREVERSIBLE = [
     Scenario("stop-clean", started, plan.stop_clean(VM, 60)),
     Scenario("reboot-clean", started, plan.reboot_clean(VM, AFTER, 60)),
     Scenario("reboot-hard", started, plan.reboot_hard(VM, AFTER)),
+    Scenario("reboot-read-only", started, plan.reboot_hard(VM, READ_ONLY)),
 ]
 SCENARIOS = REVERSIBLE + IRREVERSIBLE

@@ -2,7 +2,16 @@ from pathlib import Path
 
 from tests.hypervisor.scenarios import SCENARIOS, VM
 from xapi.hypervisor.plan import render, start
-from xapi.hypervisor.steps import ActivateVolume, AttachVolume, ConnectNic, CreateDomain, UnpauseDomain
+from xapi.hypervisor.steps import (
+    ActivateVolume,
+    AttachVolume,
+    ConnectNic,
+    CreateDomain,
+    OnFailure,
+    UnpauseDomain,
+    UnplugDisk,
+    UnplugNic,
+)
 
 GOLDEN = Path(__file__).parent / "plans.txt"
 
@@ -22,14 +31,16 @@ def test_start_gets_everything_before_it_builds() -> None:
     assert kinds[build + 1 :] == [UnpauseDomain]
 
 
-def test_the_reverse_of_a_reverse_is_the_step_itself() -> None:
+def test_undoing_an_undo_is_the_step_itself() -> None:
+    checked = 0
     for scenario in SCENARIOS:
         for step in scenario.plan.steps:
-            reverse = step.reverse()
+            reverse = None if isinstance(step, OnFailure | UnplugDisk | UnplugNic) else step.reverse()
             again = reverse.reverse() if reverse is not None else None
-            if again is not None and not str(step).startswith("from here on") and "by force" not in str(step):
-                assert again in (step, reverse.reverse())
-                assert str(again) == str(step)
+            if again is not None:
+                assert again == step
+                checked += 1
+    assert checked > 50
 
 
 if __name__ == "__main__":

@@ -4,9 +4,21 @@ from pathlib import Path
 import pytest
 
 from tests.hypervisor.bench import Books, SimulatorBench
-from tests.hypervisor.scenarios import IMAGE, IRREVERSIBLE, REVERSIBLE, SCENARIOS, VM, Scenario, World, unexpected
+from tests.hypervisor.scenarios import (
+    AFTER,
+    IMAGE,
+    IRREVERSIBLE,
+    READ_ONLY,
+    REVERSIBLE,
+    SCENARIOS,
+    VM,
+    Scenario,
+    World,
+    unexpected,
+)
 from xapi.hypervisor import plan
 from xapi.hypervisor.interface import (
+    DomainConfig,
     DomainCrashed,
     GuestTimeout,
     InjectedFault,
@@ -162,6 +174,20 @@ def test_a_failure_in_cleanup_stops_no_other_cleanup(world: World, scenario: Sce
         )
     assert heard[-1] == len(steps)
     assert len(others) <= 1  # detaching what could not be deactivated
+
+
+@pytest.mark.parametrize(("before", "after"), [(VM, AFTER), (VM, READ_ONLY), (AFTER, VM)])
+def test_after_a_reboot_the_vm_has_what_it_should_and_no_more(
+    world: World, before: DomainConfig, after: DomainConfig
+) -> None:
+    world.run(plan.start(before))
+    world.run(plan.reboot_clean(before, after, 60))
+    rebooted = world.books.photograph()
+    assert len(world.bench.driver.domains.get(VM.uuid).disks) == len(after.disks)
+    world.run(plan.stop_hard(after))
+    world.run(plan.start(after))
+    assert world.books.photograph() == rebooted
+    assert world.bench.driver.domains.get(VM.uuid).power is Power.RUNNING
 
 
 def test_an_error_while_undoing_is_reported_and_hides_nothing(world: World) -> None:

@@ -10,7 +10,7 @@ from xapi.datamodel.errors import INTERNAL_ERROR, RBAC_PERMISSION_DENIED
 from xapi.datamodel.roles import Role, allowed_roles
 from xapi.dispatch.sessions import Session
 
-AUDIT = logging.getLogger("xapi.audit")
+AUDIT = logging.getLogger("audit")
 READING = frozenset(
     {
         Kind.GET,

@@ -30,6 +30,7 @@ class Toolstack:
     events: EventFeed
     workers: ThreadPoolExecutor
     hypervisor: HypervisorDriver
+    https_port: int = 443
     parts: dict[type[Any], Any] = field(default_factory=dict)
 
     @property

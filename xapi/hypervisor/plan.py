@@ -305,9 +305,16 @@ def _rebuild(now: DomainConfig, after: DomainConfig) -> Steps:
     uuid, had = now.uuid, _acquire(now)
     fresh = tuple(step for step in _acquire(after) if step not in had)
     owed = tuple(OnFailure(step) for step in reversed(_release(now)))
-    return (DestroyDomain(uuid), *owed, *fresh, CreateDomain(after), UnpauseDomain(uuid))
+    given_up = _release_volumes(uuid, _changed_volumes(now, after))
+    return (DestroyDomain(uuid), *owed, *given_up, *fresh, CreateDomain(after), UnpauseDomain(uuid))
 
 
 def _dropped(now: DomainConfig, after: DomainConfig) -> Steps:
-    wanted = _release(after)
-    return tuple(step for step in _release(now) if step not in wanted)
+    kept = (*_release(after), *_release_volumes(now.uuid, _changed_volumes(now, after)))
+    return tuple(step for step in _release(now) if step not in kept)
+
+
+def _changed_volumes(now: DomainConfig, after: DomainConfig) -> _Volumes:
+    """Volumes that both have, but in another mode: they are given up before they are taken again."""
+    wanted = _volumes(after.disks)
+    return {volume: mode for volume, mode in _volumes(now.disks).items() if wanted.get(volume, mode) is not mode}

@@ -1,7 +1,7 @@
 """Performs a plan step by step, and undoes what was done when a step fails."""
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from xapi.hypervisor.interface import (
     DomainCrashed,
     EmptyDrive,
     FileBackend,
-    GuestTimeout,
     HypervisorDriver,
     HypervisorError,
     NetworkAttacher,
@@ -257,23 +256,23 @@ class _Hands:
             raise UnexpectedShutdown(uuid, reason, actual)
 
     def _suspend(self, uuid: str, seconds: float) -> None:
-        self._driver.domains.request_shutdown(uuid, ShutdownReason.SUSPEND)
-        try:
+        with self._awake_on_failure(uuid):  # a guest may obey in the very last moment
+            self._driver.domains.request_shutdown(uuid, ShutdownReason.SUSPEND)
             self._await(uuid, ShutdownReason.SUSPEND, seconds)
-        except (GuestTimeout, OperationCancelled):
-            self._go_on(uuid)  # a guest that obeyed in the very last moment must not stay asleep
-            raise
 
     def _send(self, uuid: str) -> None:
         if self._crew.sink is None:
             raise Unsupported("sending without a stream")
-        sent = False
-        try:
+        with self._awake_on_failure(uuid):  # the stream may break when the guest is suspended already
             self._driver.migrating.send(uuid, self._crew.sink, self._cancelled)
-            sent = True
-        finally:
-            if not sent:
-                self._go_on(uuid)  # the stream may break when the guest is suspended already
+
+    @contextmanager
+    def _awake_on_failure(self, uuid: str) -> Iterator[None]:
+        """Resume a guest in place that a failed step has left suspended: a step is done or it is not."""
+        with ExitStack() as undo:
+            undo.callback(self._go_on, uuid)
+            yield
+            undo.pop_all()
 
     def _go_on(self, uuid: str) -> None:
         try:

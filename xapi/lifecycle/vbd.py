@@ -13,6 +13,7 @@ from xapi.datamodel.classes.vm_guest_metrics import TristateType
 from xapi.datamodel.errors import (
     DEVICE_ALREADY_ATTACHED,
     DEVICE_ALREADY_DETACHED,
+    HANDLE_INVALID,
     OPERATION_NOT_ALLOWED,
     VBD_IS_EMPTY,
     VBD_NOT_EMPTY,
@@ -143,7 +144,10 @@ def refusals(view: View, vbd: VBD, ignoring: str = "") -> Iterator[Refusal]:
     """What stands against operations on a VBD; of several against one operation, the first counts."""
     yield from _by_current(vbd, ignoring)
     yield from _by_drive(vbd)
-    vm = view.get(VM, vbd.VM)
+    vm = view.find(VM, vbd.VM)
+    if vm is None:
+        yield EVERYTHING, HANDLE_INVALID("VM", vbd.VM)
+        return
     yield from _by_vm(view, vbd, vm, ignoring)
     vdi = None if vbd.empty else view.find(VDI, vbd.VDI)
     if vdi is not None:

@@ -186,8 +186,6 @@ def _by_availability(view: View, kind: VdiType) -> Iterator[Refusal]:
 
 def refusals(view: View, vdi: VDI, ignoring: str = "") -> Iterator[tuple[frozenset[Op], Failure | None]]:
     """What stands against operations on a VDI; the first counts, None being VDI_IN_USE with the operation's name."""
-    if rolling_upgrade(view):
-        yield EVERYTHING - WHILE_UPGRADING, NOT_SUPPORTED_DURING_UPGRADE()
     yield from _by_current(vdi, ignoring)
     sr = view.find(SR, vdi.SR)
     if sr is None or not is_plugged(view, sr):
@@ -201,6 +199,9 @@ def refusals(view: View, vdi: VDI, ignoring: str = "") -> Iterator[tuple[frozens
 
 def why_not(view: View, vdi: VDI, operation: Op, *, ignoring: str = "") -> Failure | None:
     """Why the VDI may not be asked for the operation now, or None."""
+    # What is listed is old enough for any upgrade, so that `allowed_operations` needs no such question.
+    if operation not in WHILE_UPGRADING and rolling_upgrade(view):
+        return NOT_SUPPORTED_DURING_UPGRADE()
     for refused, failure in refusals(view, vdi, ignoring):
         if operation in refused:
             return failure if failure is not None else VDI_IN_USE(vdi.ref, operation_text(operation))

@@ -12,6 +12,7 @@ from xapi.datamodel.classes.vm_guest_metrics import TristateType
 from xapi.datamodel.errors import (
     DEVICE_ALREADY_ATTACHED,
     DEVICE_ALREADY_DETACHED,
+    HANDLE_INVALID,
     OPERATION_NOT_ALLOWED,
     VM_BAD_POWER_STATE,
     VM_MISSING_PV_DRIVERS,
@@ -33,7 +34,10 @@ def refusals(view: View, vif: VIF, ignoring: str = "") -> Iterator[tuple[frozens
     current = others(vif.current_operations, ignoring)
     if current:
         yield EVERYTHING, in_progress("VIF", vif.ref, current[:1])
-    vm = view.get(VM, vif.VM)
+    vm = view.find(VM, vif.VM)
+    if vm is None:
+        yield EVERYTHING, HANDLE_INVALID("VM", vif.VM)
+        return
     if vm.power_state != VmPowerState.RUNNING:
         expected, actual = power_text(VmPowerState.RUNNING), power_text(vm.power_state)
         yield PLUGGING, VM_BAD_POWER_STATE(vm.ref, expected, actual)

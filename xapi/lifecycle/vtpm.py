@@ -7,7 +7,7 @@ from typing import Final
 from xapi.datamodel.classes.vm import VM, VmPowerState
 from xapi.datamodel.classes.vtpm import VTPM
 from xapi.datamodel.classes.vtpm import VtpmOperations as Op
-from xapi.datamodel.errors import VM_BAD_POWER_STATE
+from xapi.datamodel.errors import HANDLE_INVALID, VM_BAD_POWER_STATE
 from xapi.datamodel.failure import Failure
 from xapi.lifecycle.concurrency import in_progress, others
 from xapi.lifecycle.view import View
@@ -21,7 +21,9 @@ def why_not(view: View, vtpm: VTPM, _operation: Op, *, ignoring: str = "") -> Fa
     current = others(vtpm.current_operations, ignoring)
     if current:
         return in_progress("VTPM", vtpm.ref, current)
-    vm = view.get(VM, vtpm.VM)
+    vm = view.find(VM, vtpm.VM)
+    if vm is None:
+        return HANDLE_INVALID("VM", vtpm.VM)
     if vm.power_state != VmPowerState.HALTED:
         return VM_BAD_POWER_STATE(vm.ref, power_text(VmPowerState.HALTED), power_text(vm.power_state))
     return None

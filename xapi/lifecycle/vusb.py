@@ -8,7 +8,7 @@ from typing import Final
 from xapi.datamodel.classes.vm import VM, VmPowerState
 from xapi.datamodel.classes.vusb import VUSB
 from xapi.datamodel.classes.vusb import VusbOperations as Op
-from xapi.datamodel.errors import DEVICE_ALREADY_ATTACHED, DEVICE_ALREADY_DETACHED, VM_BAD_POWER_STATE
+from xapi.datamodel.errors import DEVICE_ALREADY_ATTACHED, DEVICE_ALREADY_DETACHED, HANDLE_INVALID, VM_BAD_POWER_STATE
 from xapi.datamodel.failure import Failure
 from xapi.lifecycle.concurrency import in_progress, others
 from xapi.lifecycle.vbd import vm_is_leaving
@@ -25,7 +25,10 @@ def refusals(view: View, vusb: VUSB, ignoring: str = "") -> Iterator[tuple[froze
     current = others(vusb.current_operations, ignoring)
     if current:
         yield EVERYTHING, in_progress("VUSB", vusb.ref, current, always_braced=True)
-    vm = view.get(VM, vusb.VM)
+    vm = view.find(VM, vusb.VM)
+    if vm is None:
+        yield EVERYTHING, HANDLE_INVALID("VM", vusb.VM)
+        return
     if vm.power_state != VmPowerState.RUNNING:
         expected, actual = power_text(VmPowerState.RUNNING), power_text(vm.power_state)
         yield PLUGGING, VM_BAD_POWER_STATE(vm.ref, expected, actual)

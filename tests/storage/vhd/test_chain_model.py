@@ -189,7 +189,7 @@ def kill_everywhere(disk: Disk, operation: tuple[str, int, int, int], torn: bool
 
 operations = st.tuples(
     st.sampled_from(["write", "write", "write", "zero", "snapshot", "snapshot", "resize", "hide", "coalesce"]),
-    st.integers(0, 4000),
+    st.one_of(st.integers(0, 20), st.integers(0, 100), st.integers(0, 4000)),
     st.integers(1, 24),
     st.integers(1, 255),
 )

@@ -274,6 +274,7 @@ class TestLies:
             {"table_entries": 0},
             {"table_entries": 7},
             {"table_entries": 0xFFFFFFFF},
+            {"table_entries": 4 << 20},
             {"table_offset": 0},
             {"table_offset": 1},
             {"table_offset": 512},
@@ -326,6 +327,20 @@ class TestLies:
         again = reopened(vhd)
         assert not again.batmap.valid
         assert Chain(again).read(0, 1024) == b"q" * 512 + bytes(512)
+
+    def test_metadata_that_claims_to_be_far_away_does_not_stretch_the_file(self):
+        from dataclasses import replace
+
+        child = create_child(Store().create("/sr/c"), Parent("/sr/p", 8 * BLOCK), block_size=BLOCK)
+        far = replace(child.header.locators[2], offset=1 << 40)
+        with_header(child, locators=(*child.header.locators[:2], far, *child.header.locators[3:]))
+        batmap = replace(child.batmap.header, sectors=1 << 31)
+        child.file.pwrite(batmap.pack(), child.header.batmap_header_offset)
+        again = reopened(child)
+        again.write(0, b"q" * 512)
+        again.flush()
+        assert len(again.file.data) < 4 * BLOCK
+        assert Chain(reopened(child)).read(0, 512) == b"q" * 512
 
     def test_bitmaps_of_the_very_first_tools_are_refused(self):
         from dataclasses import replace

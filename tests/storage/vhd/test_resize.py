@@ -163,7 +163,7 @@ def test_refusals():
 
 
 def test_a_device_without_room_is_left_alone():
-    store = prepared("dynamic", 150 * 512)
+    store = prepared("dynamic", 260 * 512)
     vhd = Vhd.open(store.device("/sr/disk"), writable=True)
     before = bytes(vhd.file.data)
     with pytest.raises(NoSpace):

@@ -15,6 +15,7 @@ from xapi.hypervisor.interface import (
     ConsoleProtocol,
     DomainChanged,
     DomainEvent,
+    NoSuchDomain,
     StateUnusable,
     Unsupported,
 )
@@ -69,7 +70,11 @@ class SimulatedConsoles:
             known = self._listeners.get((domain.domid, protocol))
             if known is None:
                 known = self._listen(domain.domid, domain.config.name, protocol)
-            return ConsoleEndpoint(protocol, known.path)
+        still = self._machine.domains.get(uuid)
+        if still is None or still.domid != domain.domid:  # it went meanwhile, and its event may have come too early
+            self._orphan(domain.domid)
+            raise NoSuchDomain(uuid)
+        return ConsoleEndpoint(protocol, known.path)
 
     def close(self) -> None:
         """Hang up everywhere and end the thread."""
@@ -115,10 +120,13 @@ class SimulatedConsoles:
 
     def _notice(self, event: DomainEvent) -> None:
         if self._selector is not None and isinstance(event, DomainChanged) and event.what is ChangeKind.DESTROYED:
-            with self._lock:
-                if not self._closing:
-                    self._gone.add(event.domid)
-                    self._wake()
+            self._orphan(event.domid)
+
+    def _orphan(self, domid: int) -> None:
+        with self._lock:
+            if not self._closing:
+                self._gone.add(domid)
+                self._wake()
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):  # a full pipe wakes just as well
@@ -151,8 +159,8 @@ class SimulatedConsoles:
     def _accept(self, selector: selectors.BaseSelector, listener: _Listener) -> None:
         try:
             accepted, _address = listener.socket.accept()
-        except (BlockingIOError, ConnectionError):
-            return
+        except OSError:
+            return  # the caller gave up already, or we have no descriptor for it
         accepted.setblocking(False)
         make = RfbScreen if listener.protocol is ConsoleProtocol.RFB else TextScreen
         screen: Screen = make(listener.name)
@@ -172,7 +180,7 @@ class SimulatedConsoles:
                 connection.waiting = connection.waiting[sent:]
         except BlockingIOError:
             pass  # it was ready a moment ago; the selector will say when it is again
-        except (ConnectionError, ProtocolError):
+        except (OSError, ProtocolError):
             self._drop(selector, connection)
             return
         wanted = selectors.EVENT_WRITE if connection.waiting else 0

@@ -37,6 +37,7 @@ class RfbScreen:
         self._stage: Callable[[], bytes | None] = self._version
         self._minor = 8
         self._bytes_per_pixel = 4
+        self._wanted = b""  # the latest request for a whole update (an incremental one has nothing to tell)
 
     def greet(self) -> bytes:
         """The server's highest version."""
@@ -46,11 +47,12 @@ class RfbScreen:
         """Take what came and answer what to send; raises ProtocolError."""
         self._buffer += data
         answers: list[bytes] = []
-        while True:
-            answer = self._stage()
-            if answer is None:
-                return b"".join(answers)
+        self._wanted = b""
+        while (answer := self._stage()) is not None:
             answers.append(answer)
+        if self._wanted:
+            answers.append(self._update(self._wanted))
+        return b"".join(answers)
 
     def _take(self, size: int) -> bytes | None:
         if len(self._buffer) < size:
@@ -106,7 +108,9 @@ class RfbScreen:
             return None
         if kind == 0:
             self._set_pixel_format(message)
-        return self._update(message) if kind == 3 else b""
+        elif kind == 3 and not message[1]:
+            self._wanted = message  # one answer serves all requests that came together: a flood must not cost memory
+        return b""
 
     def _set_pixel_format(self, message: bytes) -> None:
         if message[4] not in (8, 16, 32):
@@ -114,10 +118,10 @@ class RfbScreen:
         self._bytes_per_pixel = message[4] // 8
 
     def _update(self, message: bytes) -> bytes:
-        _kind, incremental, left, top, width, height = struct.unpack(">BBHHHH", message)
+        left, top, width, height = struct.unpack(">2xHHHH", message)
         left, top = min(left, WIDTH), min(top, HEIGHT)
         width, height = min(width, WIDTH - left), min(height, HEIGHT - top)
-        if incremental or not width or not height:
+        if not width or not height:
             return b""
         head: bytes = struct.pack(">BxHHHHHi", 0, 1, left, top, width, height, 0)
         picture: bytes = b"\x20" * (width * height * self._bytes_per_pixel)

@@ -27,6 +27,7 @@ from xapi.services.startup.surroundings import (
     Machine,
     Surroundings,
     simulated_nics,
+    storage_in,
     surroundings_of,
 )
 from xapi.services.startup.templates import prepare_templates
@@ -46,6 +47,7 @@ __all__ = [
     "simulated_nics",
     "start_in",
     "startup",
+    "storage_in",
     "surroundings_of",
 ]
 

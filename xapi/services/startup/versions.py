@@ -51,7 +51,7 @@ def software_version(
         "xapi_build": CONTRACT_VERSION,
         "xen": hypervisor_version,
         "linux": linux_version,
-        "xencenter_min": f"{API_MAJOR}.21",
+        "xencenter_min": f"{API_MAJOR}.0",  # the oldest interface of a GUI that is let in
         "xencenter_max": f"{API_MAJOR}.{API_MINOR}",
         "network_backend": network_backend,
         "db_schema": DATABASE_SCHEMA,

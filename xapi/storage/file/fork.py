@@ -35,11 +35,9 @@ def make_child(directory: Directory, parent: str, uuid: str, final: bool = False
 
 
 def set_hidden(directory: Directory, uuid: str) -> None:
-    """Mark an image as an inner node."""
+    """Mark an image as an inner node, in both copies of its footer, whatever one of them says already."""
     with closing(directory.open(directory.image(uuid), True)) as file:
-        vhd = Vhd.open(file, writable=True)
-        if not vhd.hidden:
-            vhd.set_hidden(True)
+        Vhd.open(file, writable=True).set_hidden(True)
 
 
 @dataclass(frozen=True, slots=True)

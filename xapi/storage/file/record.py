@@ -7,14 +7,14 @@ that is damaged counts as none, and a value of the wrong type as the default: th
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 from xapi.storage.facts import EPOCH, CreateVdi
 from xapi.storage.file.directory import Directory
-from xapi.system.atomic_file import write_atomically
 
 DERIVED_KEYS = frozenset({"vhd-parent", "vdi_type", "image-format"})
 """The sm_config keys that are computed, never kept."""
@@ -97,5 +97,14 @@ def load_record(directory: Directory, uuid: str) -> VdiRecord:
 
 
 def save_record(directory: Directory, uuid: str, record: VdiRecord) -> None:
-    """Keep a record, durably."""
-    write_atomically(Path(directory.record(uuid)), record.encode())
+    """Keep a record: the file is durable on return, its name with the directory's next `sync`."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{uuid}.json.", dir=directory.path)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(record.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, directory.record(uuid))
+    except BaseException:
+        directory.remove(temporary)
+        raise

@@ -282,6 +282,7 @@ class FileSr:
             if self._tree.children(location):
                 raise VdiUnavailable(location, "other disks depend on it")
             save_record(self._directory, location, replace(record, type="cbt_metadata"))
+            self._directory.sync()
             chains.remove_image(self._directory, self._tree, node, keep_record=True)
             return self._find(location)
 
@@ -291,6 +292,7 @@ class FileSr:
             self._find(location)
             record = replace(self._record(location), name_label=name_label, name_description=name_description)
             save_record(self._directory, location, record)
+            self._directory.sync()
 
     def resize(self, location: str, size: int) -> VdiFacts:
         """Grow a disk that nobody holds."""

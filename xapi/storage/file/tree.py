@@ -76,6 +76,7 @@ class Tree:
         self._stamps: dict[str, Stamp] = {}
         self._children: dict[str, set[str]] = {}
         self._logs: set[str] = set()
+        self._troubled: set[str] = set()
 
     def refresh(self) -> None:
         """Look at everything in the directory; errors of the system for a directory that cannot be read."""
@@ -128,11 +129,14 @@ class Tree:
         self._stamps[uuid] = stamp
         if node.parent:
             self._children.setdefault(node.parent, set()).add(uuid)
+        if node.trouble:
+            self._troubled.add(uuid)
         return node
 
     def _forget(self, uuid: str) -> None:
         node = self._nodes.pop(uuid, None)
         self._stamps.pop(uuid, None)
+        self._troubled.discard(uuid)
         if node is not None and node.parent:
             siblings = self._children[node.parent]
             siblings.discard(uuid)
@@ -172,7 +176,7 @@ class Tree:
 
     def all_parents_known(self) -> bool:
         """Whether no damaged image could depend on one that seems unused."""
-        return not any(node.trouble for node in self._nodes.values())
+        return not self._troubled
 
     def unused(self) -> list[Node]:
         """Return the hidden images that nothing depends on: garbage. None at all if a damaged one might need them."""

@@ -43,6 +43,8 @@ class Batmap:
         covered = covered_bytes(size, header.block_size)
         if found is None or found.offset % SECTOR or found.sectors * SECTOR < covered:
             return None
+        if found.offset + found.sectors * SECTOR > file.size():
+            return None
         bits = file.pread(covered, found.offset)
         if len(bits) < covered:
             return None

@@ -69,6 +69,8 @@ def check(file: RandomAccessFile, ignore_missing_footer: bool = False) -> list[s
             return [*problems, "backup footer invalid: of a fixed disk"]
         vhd = Vhd.open(file, allow_disabled=True)
         problems += [f"header is invalid: {reason}" for reason in _header_problems(vhd, header)]
+        if vhd.has_parent:
+            problems += _locator_problems(vhd, header)
         problems += _table_problems(vhd)
         problems += _batmap_problems(vhd)
     except VhdError as error:
@@ -120,7 +122,6 @@ def _header_problems(vhd: Vhd, header: Header) -> Iterator[str]:
         yield "parent creation time in future"
     if not decode_name(header):
         yield "invalid parent name"
-    yield from _locator_problems(vhd, header)
 
 
 def _locator_problems(vhd: Vhd, header: Header) -> Iterator[str]:

@@ -87,7 +87,7 @@ def read_header(file: RandomAccessFile, footer: Footer) -> Header | None:
     table_end = header.table_offset + header.table_bytes
     if header.table_offset < footer.data_offset + HEADER_SIZE and footer.data_offset < table_end:
         raise CorruptHeader(path, "the block table overlaps the header")
-    if header.table_offset + blocks * 4 > file.size():
+    if header.table_offset + header.table_entries * 4 > file.size():
         raise CorruptHeader(path, "the block table reaches beyond the end of the file")
     if footer.by_tap and footer.creator_version == 0x00000001:
         raise UnsupportedVhd(path, "bitmaps of creator version 0.1 are in another order")

@@ -188,9 +188,11 @@ class Vhd:
         if self.batmap is not None:
             end = max(end, header.batmap_header_offset + SECTOR)
             end = max(end, self.batmap.header.offset + self.batmap.header.sectors * SECTOR)
+        size = self.file.size()
         for locator in header.locators:
-            if locator.code != NO_CODE:
-                end = max(end, locator.offset + locator.space_bytes)
+            place = locator.offset + locator.space_bytes
+            if locator.code != NO_CODE and place <= size:  # one that claims to be elsewhere is not there
+                end = max(end, place)
         return end
 
     @property

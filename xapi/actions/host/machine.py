@@ -1,0 +1,111 @@
+"""The machine below as a host's messages need it: switched off and on, restarted, named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final, Protocol
+
+from xapi.datamodel.classes import Host, HostMetrics
+from xapi.datamodel.errors import NOT_IMPLEMENTED
+from xapi.datamodel.model import Ref
+from xapi.db.database import Database
+from xapi.dispatch.context import Context
+from xapi.system.clock import Clock
+
+AUTO_ENABLE: Final = "host_auto_enable"  # in host.other_config; "false" keeps a host disabled when it starts again
+
+
+class Machine(Protocol):
+    """What can be done to a machine as a whole. The server registers one as a part when the hypervisor has one."""
+
+    def shutdown(self) -> None:
+        """Switch the machine off, soon; the call that asked for it is answered first."""
+
+    def reboot(self) -> None:
+        """Restart the machine, soon; the call that asked for it is answered first."""
+
+    def power_on(self, host: Ref[Host]) -> None:
+        """Switch on a machine of the pool that is off."""
+
+    def set_hostname(self, name: str) -> None:
+        """Give the machine a network name, now and after its next start."""
+
+    def set_timezone(self, name: str) -> None:
+        """Give the machine a time zone, now and after its next start."""
+
+
+class Agent(Protocol):
+    """The toolstack's own process. The server registers one as a part."""
+
+    def restart(self) -> None:
+        """Start the toolstack anew, soon; the call that asked for it is answered first. VMs run on."""
+
+    def stop(self) -> None:
+        """End the toolstack, soon; the call that asked for it is answered first. VMs run on."""
+
+
+class SimulatedMachine:
+    """The machine of the simulator: it is off when its metrics say so, and never the one that the toolstack runs on.
+
+    `restarted` is told the moment of each start, for the simulator's own boot time.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        this_host: Ref[Host],
+        restarted: Callable[[datetime], None] = lambda moment: None,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._this_host = this_host
+        self._restarted = restarted
+
+    def shutdown(self) -> None:
+        """Let the host count as off."""
+        self._set(self._this_host, live=False)
+
+    def reboot(self) -> None:
+        """Let the host count as just started."""
+        self._set(self._this_host, live=False)
+        self._set(self._this_host, live=True)
+
+    def power_on(self, host: Ref[Host]) -> None:
+        """Let the host count as just started."""
+        self._set(host, live=True)
+
+    def set_hostname(self, name: str) -> None:
+        """Nothing: a simulated machine has its name in the database only."""
+
+    def set_timezone(self, name: str) -> None:
+        """Nothing: a simulated machine has its time zone in the database only."""
+
+    def _set(self, host: Ref[Host], *, live: bool) -> None:
+        now = self._clock.now()
+        with self._database.transaction() as transaction:
+            row = transaction.get(Host, host)
+            transaction.update(HostMetrics, row.metrics, live=live, last_updated=now)
+            if live:
+                other_config = {**row.other_config, "boot_time": f"{now.timestamp():.0f}."}
+                enabled = other_config.get(AUTO_ENABLE) != "false"
+                transaction.update(Host, host, enabled=enabled, other_config=other_config)
+        if live:
+            self._restarted(now)
+
+
+def machine_of(ctx: Context, message: str) -> Machine:
+    """The machine; NOT_IMPLEMENTED when this hypervisor's machine cannot be controlled."""
+    machine: Machine | None = ctx.toolstack.parts.get(Machine)
+    if machine is None:
+        raise NOT_IMPLEMENTED(message)
+    return machine
+
+
+def agent_of(ctx: Context, message: str) -> Agent:
+    """The toolstack's process; NOT_IMPLEMENTED when it is part of another program."""
+    agent: Agent | None = ctx.toolstack.parts.get(Agent)
+    if agent is None:
+        raise NOT_IMPLEMENTED(message)
+    return agent

@@ -1,0 +1,191 @@
+"""A VM's rows while its domain comes, lives and goes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from xapi.actions.attach_disks import AttachDisks
+from xapi.actions.attach_networks import AttachNetworks
+from xapi.actions.device_names import device_name, device_number
+from xapi.actions.vm.domain_config import KINDS
+from xapi.datamodel.classes import VBD, VDI, VIF, VM, Console, Host, VMGuestMetrics, VMMetrics
+from xapi.datamodel.classes.console import ConsoleProtocol
+from xapi.datamodel.classes.vm import DomainType, VmPowerState
+from xapi.datamodel.classes.vm_guest_metrics import TristateType
+from xapi.datamodel.model import NULL, Ref
+from xapi.db.database import Transaction
+from xapi.dispatch.context import Context
+from xapi.dispatch.perform import run_message
+from xapi.hypervisor.interface import DomainKind, DomainState
+from xapi.hypervisor.plan import Plan
+from xapi.hypervisor.run import Crew, run
+from xapi.hypervisor.steps import Step
+
+LOG = logging.getLogger("xapi.vm")
+
+
+def perform(ctx: Context, plan: Plan, calls: Mapping[str, Callable[[], None]] | None = None) -> None:
+    """Perform a plan with this host's drivers; the task tells how far it is, and can cancel it between steps."""
+    toolstack = ctx.toolstack
+    crew = Crew(toolstack.hypervisor, toolstack.part(AttachDisks), toolstack.part(AttachNetworks), calls or {})
+
+    def report(step: Step, error: Exception) -> None:
+        LOG.error("while undoing or cleaning up, %s failed: %s", step, error)
+
+    run(
+        plan,
+        crew,
+        report,
+        progress=lambda done, total, _step: ctx.task.progress(done / (total + 1)),
+        cancelled=lambda: ctx.task.cancelled,
+    )
+
+
+def console_location(ctx: Context, identifier: str) -> str:
+    """The URL under which a console is served by this server."""
+    address = ctx.db.get(Host, ctx.this_host).address
+    port = ctx.toolstack.https_port
+    host = f"[{address}]" if ":" in address else address
+    return f"https://{host}{'' if port == 443 else f':{port}'}/console?uuid={identifier}"
+
+
+def mark_running(ctx: Context, vm: Ref[VM], state: VmPowerState) -> None:
+    """Record that the VM has a domain: where it is, that its devices are plugged, and its console."""
+    domain = ctx.toolstack.hypervisor.domains.get(ctx.db.get(VM, vm).uuid)
+    with ctx.transaction() as transaction:
+        row = transaction.get(VM, vm)
+        guest_metrics = row.guest_metrics
+        if guest_metrics != NULL and transaction.find(VMGuestMetrics, guest_metrics) is not None:
+            transaction.delete(VMGuestMetrics, guest_metrics)
+        transaction.update(
+            VM,
+            vm,
+            power_state=state,
+            domid=domain.domid,
+            resident_on=ctx.this_host,
+            scheduled_to_be_resident_on=NULL,
+            guest_metrics=NULL,
+            memory_target=domain.memory_target,
+            memory_overhead=domain.memory_overhead,
+            requires_reboot=False,
+            suspend_VDI=NULL,
+        )
+        _note_metrics(ctx, transaction, row, domain)
+        _note_devices(transaction, row, attached=True)
+        if not row.consoles:
+            _make_console(ctx, transaction, vm)
+
+
+def _make_console(ctx: Context, transaction: Transaction, vm: Ref[VM]) -> None:
+    ref = transaction.create(Console, kept=False, protocol=ConsoleProtocol.RFB, VM=vm)
+    identifier = transaction.get(Console, ref).uuid
+    transaction.update(Console, ref, location=console_location(ctx, identifier))
+
+
+def _note_metrics(ctx: Context, transaction: Transaction, row: VM, domain: DomainState) -> None:
+    if transaction.find(VMMetrics, row.metrics) is None:
+        return
+    transaction.update(
+        VMMetrics,
+        row.metrics,
+        memory_actual=domain.memory_actual,
+        VCPUs_number=domain.vcpus_online,
+        start_time=domain.started,
+        last_updated=ctx.now(),
+        hvm=domain.kind is DomainKind.HVM,
+        current_domain_type=_type_of(domain.kind),
+    )
+
+
+def _type_of(kind: DomainKind) -> DomainType:
+    return next(known for known, drivers in KINDS.items() if drivers is kind)
+
+
+def _note_devices(transaction: Transaction, row: VM, *, attached: bool) -> None:
+    for ref in row.VBDs:
+        vbd = transaction.find(VBD, ref)
+        if vbd is not None:
+            values: dict[str, Any] = {"currently_attached": attached, "reserved": False}
+            if attached and not vbd.device:
+                hvm = row.domain_type in (DomainType.HVM, DomainType.UNSPECIFIED)
+                values["device"] = device_name(device_number(vbd.userdevice), hvm=hvm)
+            transaction.update(VBD, ref, **values)
+    for vif_ref in row.VIFs:
+        if transaction.find(VIF, vif_ref) is not None:
+            transaction.update(VIF, vif_ref, currently_attached=attached, reserved=False)
+
+
+def mark_halted(ctx: Context, vm: Ref[VM], state: VmPowerState = VmPowerState.HALTED, image: str = NULL) -> None:
+    """Record that the VM has no domain any more. A memory image that it had and does not have now goes."""
+    with ctx.transaction() as transaction:
+        row = transaction.get(VM, vm)
+        old_image = row.suspend_VDI
+        for ref in row.consoles:
+            transaction.delete(Console, ref)
+        if transaction.find(VMGuestMetrics, row.guest_metrics) is not None:
+            transaction.delete(VMGuestMetrics, row.guest_metrics)
+        _note_devices(transaction, row, attached=False)
+        metrics = transaction.find(VMMetrics, row.metrics)
+        if metrics is not None and state is VmPowerState.HALTED:
+            transaction.update(VMMetrics, row.metrics, current_domain_type=DomainType.UNSPECIFIED, VCPUs_number=0)
+        transaction.update(
+            VM,
+            vm,
+            power_state=state,
+            domid=-1,
+            resident_on=NULL,
+            scheduled_to_be_resident_on=NULL,
+            guest_metrics=NULL,
+            suspend_VDI=image,
+            requires_reboot=False,
+        )
+    if old_image not in (NULL, image) and ctx.db.find(VDI, old_image) is not None:
+        run_message(ctx, "VDI.destroy", old_image)
+
+
+def note_domain(ctx: Context, vm: Ref[VM]) -> None:
+    """Record how much memory and how many virtual CPUs a domain has now."""
+    row = ctx.db.get(VM, vm)
+    domain = ctx.toolstack.hypervisor.domains.get(row.uuid)
+    with ctx.transaction() as transaction:
+        row = transaction.get(VM, vm)
+        _note_metrics(ctx, transaction, row, domain)
+        if row.memory_target != domain.memory_target:
+            transaction.update(VM, vm, memory_target=domain.memory_target)
+
+
+def note_agent(ctx: Context, vm: Ref[VM]) -> None:
+    """Record what the guest's agent reports now."""
+    row = ctx.db.get(VM, vm)
+    agent = ctx.toolstack.hypervisor.domains.get(row.uuid).agent
+    if agent is None:
+        return
+    with ctx.transaction() as transaction:
+        row = transaction.get(VM, vm)
+        if row.domid < 0:
+            return
+        hotplug = TristateType.YES if agent.pv_drivers_version else TristateType.UNSPECIFIED
+        values: dict[str, Any] = {
+            "os_version": dict(agent.os_version),
+            "PV_drivers_version": dict(agent.pv_drivers_version),
+            "PV_drivers_detected": bool(agent.pv_drivers_version),
+            "PV_drivers_up_to_date": bool(agent.pv_drivers_version),
+            "memory": dict(agent.memory),
+            "networks": dict(agent.networks),
+            "other": {**agent.other, **dict.fromkeys(agent.features, "1")},
+            "live": agent.live,
+            "last_updated": ctx.now(),
+            "can_use_hotplug_vbd": hotplug,
+            "can_use_hotplug_vif": hotplug,
+        }
+        if transaction.find(VMGuestMetrics, row.guest_metrics) is not None:
+            transaction.update(VMGuestMetrics, row.guest_metrics, **values)
+            transaction.touch(VM, vm)
+        else:
+            made = transaction.create(VMGuestMetrics, kept=False, **values)
+            transaction.update(VM, vm, guest_metrics=made)
+        for ref in (*row.VBDs, *row.VIFs):
+            entity = VBD if transaction.find(VBD, ref) is not None else VIF
+            transaction.touch(entity, ref)
