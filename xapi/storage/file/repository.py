@@ -423,7 +423,7 @@ class FileSr:
         facts = {
             "type": self._type_name,
             "sr_uuid": self.uuid,
-            "device_config": self._device_config,
+            "device_config": {key: text for key, text in self._device_config.items() if "password" not in key},
             "vdi_uuid": location,
         }
         return json.dumps(facts, sort_keys=True)

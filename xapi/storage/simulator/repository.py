@@ -148,8 +148,10 @@ class SimulatedSr:
             raise VdiExists(uuid)
 
     def _check_room(self, size: int) -> None:
+        if self._total == DEFAULT_SIZE:
+            return  # nobody asked for an end
         taken = sum(disk.facts.virtual_size for disk in self._disks.values())
-        if self._total != DEFAULT_SIZE and taken + size > self._total:
+        if taken + size > self._total:
             raise SrFull(size, max(self._total - taken, 0))
 
     def create(self, wanted: CreateVdi) -> VdiFacts:
@@ -181,8 +183,8 @@ class SimulatedSr:
         with self._held("destroy", location):
             gone = self._disk(location)
             self._attachments.check_free(location, "destroy")
-            for disk in list(self._disks.values()):
-                if disk.facts.cbt_enabled and disk.log_parent == location:
+            if gone.facts.cbt_enabled:
+                for disk in [disk for disk in self._disks.values() if disk.log_parent == location]:
                     self._put(replace(disk, log_parent=gone.log_parent))
             self._journal.add(encode_gone(location))
             del self._disks[location]
