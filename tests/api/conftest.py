@@ -25,4 +25,4 @@ def session(running: Served) -> Iterator[Any]:
     yield session
     if session.handle is not None:
         session.xenapi.session.logout()
-    session("close")()
+    running.close_clients()

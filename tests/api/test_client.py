@@ -13,6 +13,7 @@ import XenAPI
 
 from tests.fakes.served import Served
 from xapi.datamodel.catalog import CATALOG
+from xapi.datamodel.failure import Failure
 from xapi.rpc import xmlrpc as codec
 
 METHODS = 2258
@@ -43,14 +44,17 @@ def test_a_whole_visit(running, door):
     assert session.xenapi.VM.get_record(dom0)["name_description"] == "seen"
     reference = session.handle
     session.xenapi.session.logout()
+    answer = running.request("POST", "/", call("VM.get_all", reference))
+    with pytest.raises(Failure) as gone:
+        codec.parse_response(answer.body)
+    assert gone.value.description == ["SESSION_INVALID", reference]
+
+
+def test_a_wrong_password_is_refused(running):
+    session = running.over_tls()
     with pytest.raises(XenAPI.Failure) as refused:
         session.login_with_password("root", "wrong")
-    assert refused.value.details[0] == "SESSION_AUTHENTICATION_FAILED"
-    answer = codec.parse_response
-    with pytest.raises(Exception, match="SESSION_INVALID") as gone:
-        answer(running.request("POST", "/", call("VM.get_all", reference)).body)
-    assert gone.value.params == (reference,)
-    session("close")()
+    assert refused.value.details[:2] == ["SESSION_AUTHENTICATION_FAILED", "root"]
 
 
 def test_the_socket_asks_for_no_password_and_tcp_does(running):
@@ -58,12 +62,10 @@ def test_the_socket_asks_for_no_password_and_tcp_does(running):
     session.login_with_password("", "")
     assert session.xenapi.session.get_is_local_superuser(session.handle)
     session.xenapi.session.logout()
-    session("close")()
     remote = running.over_http()
     with pytest.raises(XenAPI.Failure) as refused:
         remote.login_with_password("", "")
     assert refused.value.details[0] == "SESSION_AUTHENTICATION_FAILED"
-    remote("close")()
 
 
 @pytest.mark.parametrize("count", [2, 3, 4])
@@ -73,7 +75,6 @@ def test_a_log_in_takes_two_to_four_arguments(running, count):
     originator = session.xenapi.session.get_originator(session.handle)
     assert originator == ("program" if count == 4 else "")
     session.xenapi.session.logout()
-    session("close")()
 
 
 SCALARS = {
@@ -200,20 +201,10 @@ def test_the_fragments_of_the_wire_are_exact(running, session, one_vm):
     assert fragment("pool.get_redo_log_vdi", pool) == "<value>OpaqueRef:NULL</value>"
     assert fragment("VM.set_name_label", one_vm, "a") == "<value></value>"
     assert fragment("VM.get_snapshots", one_vm) == "<value><array><data></data></array></value>"
-    assert re.fullmatch(
-        r"<value><dateTime.iso8601>\d{8}T\d\d:\d\d:\d\dZ</dateTime.iso8601></value>",
-        fragment("host.get_servertime", host) if "host.get_servertime" in _done() else fragment(
-            "VM.get_snapshot_time", one_vm
-        ),
-    )
+    date = "<value><dateTime.iso8601>19700101T00:00:00Z</dateTime.iso8601></value>"
+    assert fragment("VM.get_snapshot_time", one_vm) == date
     counts = fragment("event.from", ["pool"], "", 0.0)
     assert "<name>pool</name><value><i4>1</i4></value>" in counts
-
-
-def _done() -> set[str]:
-    from xapi.dispatch.implement import IMPLEMENTATIONS
-
-    return set(IMPLEMENTATIONS)
 
 
 def ask_json(running: Served, **document: object) -> Any:

@@ -58,6 +58,7 @@ class Doors:
     state: Path
     https: tuple[str, int]
     http: tuple[str, int]
+    clients: list[Any]
 
     @property
     def socket(self) -> Path:
@@ -68,14 +69,23 @@ class Doors:
         return (self.state / "root.password").read_text().strip()
 
     def over_tls(self) -> Any:
-        return XenAPI.Session(f"https://{self.https[0]}:{self.https[1]}", ignore_ssl=True)
+        return self._kept(XenAPI.Session(f"https://{self.https[0]}:{self.https[1]}", ignore_ssl=True))
 
     def over_http(self) -> Any:
-        return XenAPI.Session(f"http://{self.http[0]}:{self.http[1]}")
+        return self._kept(XenAPI.Session(f"http://{self.http[0]}:{self.http[1]}"))
 
     def over_socket(self) -> Any:
         name = str(self.socket).replace("/", "_")
-        return XenAPI.Session(f"http://{name}", transport=XenAPI.XenAPI.UDSTransport())
+        return self._kept(XenAPI.Session(f"http://{name}", transport=XenAPI.XenAPI.UDSTransport()))
+
+    def _kept(self, client: Any) -> Any:
+        self.clients.append(client)
+        return client
+
+    def close_clients(self) -> None:
+        """Close the connections of the clients that were handed out."""
+        while self.clients:
+            self.clients.pop()("close")()
 
     def logged_in(self) -> Any:
         session = self.over_socket()
@@ -97,6 +107,7 @@ class Served(Doors):
     """A server in this process."""
 
     def __init__(self, *options: str) -> None:
+        self.clients = []
         self.state = new_state()
         settings = parse(["--state", str(self.state), *OPTIONS, *options], {})
         self.server = RunningServer(settings)
@@ -105,6 +116,7 @@ class Served(Doors):
         self.http = self.server.http_address
 
     def close(self) -> None:
+        self.close_clients()
         self.server.close()
         shutil.rmtree(self.state)
 
@@ -113,6 +125,7 @@ class ServerProcess(Doors):
     """A server in a process of its own, which may be killed and started again on the same state."""
 
     def __init__(self, *options: str, state: Path | None = None) -> None:
+        self.clients = []
         self.state = state or new_state()
         self.options = options
         self.start()
@@ -158,6 +171,7 @@ class ServerProcess(Doors):
             self.process.stdout.close()
 
     def close(self) -> None:
+        self.close_clients()
         if self.process.poll() is None:
             self.stop()
         shutil.rmtree(self.state)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from xapi.actions import vlan as vlans
 from xapi.actions.addresses import is_mac
@@ -21,8 +20,8 @@ from xapi.actions.pif_checks import (
     check_unprotected,
 )
 from xapi.actions.pif_scan import cards, introduce_card, scan_cards
-from xapi.actions.pif_wiring import Networking, PifKind, above, base_of, bring_down, bring_up, kind_of
-from xapi.datamodel.classes import PIF, VLAN, Bond, Host, Network, NetworkSriov, PIFMetrics, Tunnel
+from xapi.actions.pif_wiring import Networking, PifKind, above, base_of, bring_down, bring_up, kind_of, network_failures
+from xapi.datamodel.classes import PIF, VLAN, Bond, Host, Network, NetworkSriov, PIFMetrics
 from xapi.datamodel.classes import pif as api
 from xapi.datamodel.classes.pif import IpConfigurationMode, Ipv6ConfigurationMode, PrimaryAddressType
 from xapi.datamodel.errors import (
@@ -37,7 +36,9 @@ from xapi.datamodel.errors import (
 from xapi.datamodel.model import NOTHING, NULL, Ref
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import implements
+from xapi.network.interface import Nic
 
+VlanRow = VLAN  # for functions with a parameter of that name
 PROPERTIES: Mapping[str, tuple[str, ...]] = {"gro": ("on", "off")}
 
 
@@ -149,7 +150,12 @@ def scan(ctx: Context, host: Ref[Host]) -> None:
     """Look for network cards, and make PIFs for new ones."""
     net = networking(ctx)
     with net.lock:
-        scan_cards(net, net.driver.hardware.nics(), ctx.now())
+        scan_cards(net, _nics(net), ctx.now())
+
+
+def _nics(net: Networking) -> tuple[Nic, ...]:
+    with network_failures(NULL):
+        return net.driver.hardware.nics()
 
 
 @implements(api.introduce, runs_on="host")
@@ -157,7 +163,7 @@ def introduce(ctx: Context, host: Ref[Host], MAC: str, device: str, managed: boo
     """Make the PIF of one network card, named by its device, its MAC address, or both."""
     net = networking(ctx)
     with net.lock:
-        nics = net.driver.hardware.nics()
+        nics = _nics(net)
         mac = MAC.lower()
         name = device or next((nic.name for nic in nics if nic.mac.lower() == mac), "")
         mac = mac or next((nic.mac.lower() for nic in nics if nic.name == name), "")
@@ -194,7 +200,9 @@ def forget(ctx: Context, self: Ref[PIF]) -> None:
             transaction.delete(PIF, self)
 
 
-def _introduce_record(
+@implements(api.pool_introduce)
+@implements(api.db_introduce)
+def introduce_record(
     ctx: Context,
     device: str,
     network: Ref[Network],
@@ -208,9 +216,19 @@ def _introduce_record(
     netmask: str,
     gateway: str,
     DNS: str,
+    bond_slave_of: Ref[Bond],
     VLAN_master_of: Ref[VLAN],
-    **others: Any,
+    management: bool,
+    other_config: Mapping[str, str],
+    disallow_unplug: bool = False,
+    ipv6_configuration_mode: Ipv6ConfigurationMode = Ipv6ConfigurationMode.NONE,
+    IPv6: tuple[str, ...] = (),
+    ipv6_gateway: str = "",
+    primary_address_type: PrimaryAddressType = PrimaryAddressType.IPV4,
+    managed: bool = True,
+    properties: Mapping[str, str] = NOTHING,
 ) -> Ref[PIF]:
+    """Write down an interface without touching the host; a bond takes it as a member by a message of its own."""
     with ctx.transaction() as transaction:
         transaction.get(Network, network)
         transaction.get(Host, host)
@@ -231,124 +249,18 @@ def _introduce_record(
             netmask=netmask,
             gateway=gateway,
             DNS=DNS,
-            # Bonds and VLANs are introduced after their PIFs, and tie themselves to them then.
-            VLAN_master_of=VLAN_master_of if transaction.find(_VLAN, VLAN_master_of) is not None else NULL,
-            **others,
+            # The VLAN may be introduced after its PIF, and ties itself to it then.
+            VLAN_master_of=VLAN_master_of if transaction.find(VlanRow, VLAN_master_of) is not None else NULL,
+            management=management,
+            other_config=other_config,
+            disallow_unplug=disallow_unplug,
+            ipv6_configuration_mode=ipv6_configuration_mode,
+            IPv6=IPv6,
+            ipv6_gateway=ipv6_gateway,
+            primary_address_type=primary_address_type,
+            managed=managed,
+            properties=properties,
         )
-
-
-_VLAN = VLAN
-
-
-@implements(api.pool_introduce)
-def pool_introduce(
-    ctx: Context,
-    device: str,
-    network: Ref[Network],
-    host: Ref[Host],
-    MAC: str,
-    MTU: int,
-    VLAN: int,
-    physical: bool,
-    ip_configuration_mode: IpConfigurationMode,
-    IP: str,
-    netmask: str,
-    gateway: str,
-    DNS: str,
-    bond_slave_of: Ref[Bond],
-    VLAN_master_of: Ref[VLAN],
-    management: bool,
-    other_config: Mapping[str, str],
-    disallow_unplug: bool = False,
-    ipv6_configuration_mode: Ipv6ConfigurationMode = Ipv6ConfigurationMode.NONE,
-    IPv6: tuple[str, ...] = (),
-    ipv6_gateway: str = "",
-    primary_address_type: PrimaryAddressType = PrimaryAddressType.IPV4,
-    managed: bool = True,
-    properties: Mapping[str, str] = NOTHING,
-) -> Ref[PIF]:
-    """Write down an interface that another host of the pool has."""
-    return _introduce_record(
-        ctx,
-        device,
-        network,
-        host,
-        MAC,
-        MTU,
-        VLAN,
-        physical,
-        ip_configuration_mode,
-        IP,
-        netmask,
-        gateway,
-        DNS,
-        VLAN_master_of,
-        management=management,
-        other_config=other_config,
-        disallow_unplug=disallow_unplug,
-        ipv6_configuration_mode=ipv6_configuration_mode,
-        IPv6=IPv6,
-        ipv6_gateway=ipv6_gateway,
-        primary_address_type=primary_address_type,
-        managed=managed,
-        properties=properties,
-    )
-
-
-@implements(api.db_introduce)
-def db_introduce(
-    ctx: Context,
-    device: str,
-    network: Ref[Network],
-    host: Ref[Host],
-    MAC: str,
-    MTU: int,
-    VLAN: int,
-    physical: bool,
-    ip_configuration_mode: IpConfigurationMode,
-    IP: str,
-    netmask: str,
-    gateway: str,
-    DNS: str,
-    bond_slave_of: Ref[Bond],
-    VLAN_master_of: Ref[VLAN],
-    management: bool,
-    other_config: Mapping[str, str],
-    disallow_unplug: bool = False,
-    ipv6_configuration_mode: Ipv6ConfigurationMode = Ipv6ConfigurationMode.NONE,
-    IPv6: tuple[str, ...] = (),
-    ipv6_gateway: str = "",
-    primary_address_type: PrimaryAddressType = PrimaryAddressType.IPV4,
-    managed: bool = True,
-    properties: Mapping[str, str] = NOTHING,
-) -> Ref[PIF]:
-    """Write down an interface without touching the host."""
-    return pool_introduce(
-        ctx,
-        device,
-        network,
-        host,
-        MAC,
-        MTU,
-        VLAN,
-        physical,
-        ip_configuration_mode,
-        IP,
-        netmask,
-        gateway,
-        DNS,
-        bond_slave_of,
-        VLAN_master_of,
-        management,
-        other_config,
-        disallow_unplug,
-        ipv6_configuration_mode,
-        IPv6,
-        ipv6_gateway,
-        primary_address_type,
-        managed,
-        properties,
-    )
 
 
 @implements(api.db_forget)
@@ -371,7 +283,7 @@ def create_VLAN(ctx: Context, device: str, network: Ref[Network], host: Ref[Host
     if base is None:
         raise INVALID_VALUE("device", device)
     made = vlans.create(ctx, base.ref, VLAN, network)
-    return ctx.db.get(_VLAN, made).untagged_PIF
+    return ctx.db.get(VlanRow, made).untagged_PIF
 
 
 @implements(api.destroy)
@@ -379,13 +291,5 @@ def destroy(ctx: Context, self: Ref[PIF]) -> None:
     """Remove the interface of a VLAN, and so the VLAN."""
     pif = ctx.db.get(PIF, self)
     if pif.VLAN < 0:
-        raise PIF_IS_PHYSICAL(self)
+        raise PIF_IS_PHYSICAL()
     vlans.destroy(ctx, pif.VLAN_master_of)
-
-
-def delete_tunnel_rows(ctx: Context, tunnel: Tunnel) -> None:
-    """Remove a tunnel and its PIF from the database."""
-    with ctx.transaction() as transaction:
-        transaction.delete(Tunnel, tunnel.ref)
-        if transaction.find(PIF, tunnel.access_PIF) is not None:
-            transaction.delete(PIF, tunnel.access_PIF)

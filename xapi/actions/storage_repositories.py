@@ -1,16 +1,64 @@
-"""The storage repositories that this host can reach now: the driver of each type, and a handle for each attached SR."""
+"""The storage repositories that this host can reach now: the driver of each type, and a handle for each attached SR.
+
+Locks are taken in this order: the turn at a disk, the turn at an SR, the database. None is taken twice by one thread.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from threading import RLock
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Condition, Lock, RLock
+from typing import Final
 
 from xapi.datamodel.classes import PBD, SR, VDI, Secret
-from xapi.datamodel.errors import SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_UNKNOWN_DRIVER, UUID_INVALID
+from xapi.datamodel.errors import SR_HAS_NO_PBDS, SR_UNKNOWN_DRIVER, UUID_INVALID
 from xapi.lifecycle.view import View
 from xapi.storage.interface import AttachedSr, DataPaths, SrDriver
 
-SECRET_SUFFIX = "_secret"
+SECRET_SUFFIX: Final = "_secret"
+TURNS: Final = 256
+
+
+class SharedTurn:
+    """A lock that many hold together, or one alone; who waits to be alone lets nobody else in before."""
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        self._together = 0
+        self._waiting = 0
+        self._alone = False
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Hold it with others."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone and not self._waiting)
+            self._together += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._together -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold it while nobody else does."""
+        with self._changed:
+            self._waiting += 1
+            try:
+                self._changed.wait_for(lambda: not self._alone and not self._together)
+                self._alone = True
+            finally:
+                self._waiting -= 1
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone = False
+                self._changed.notify_all()
 
 
 class StorageRepositories:
@@ -21,6 +69,8 @@ class StorageRepositories:
         self._attached: dict[str, AttachedSr] = {}
         self._data_paths = data_paths
         self._lock = RLock()
+        self._turns: defaultdict[str, SharedTurn] = defaultdict(SharedTurn)
+        self._disk_turns = tuple(Lock() for _ in range(TURNS))
 
     def driver(self, name: str) -> SrDriver:
         """The driver of a type; SR_UNKNOWN_DRIVER when there is none."""
@@ -29,42 +79,89 @@ class StorageRepositories:
             raise SR_UNKNOWN_DRIVER(name)
         return driver
 
-    def attach(self, view: View, pbd: PBD) -> None:
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The types that there are drivers for."""
+        return tuple(self._drivers)
+
+    # Attaching
+
+    def attach(self, view: View, pbd: PBD) -> AttachedSr:
         """Make a PBD's SR reachable; one that is reachable already stays so."""
         sr = view.get(SR, pbd.SR)
         with self._lock:
-            if sr.uuid in self._attached:
-                return
-            handle = self.driver(sr.type).attach(
-                sr.uuid, revealed(view, pbd.device_config), sr.sm_config, self._data_paths
-            )
-            self._attached[sr.uuid] = handle
+            handle = self._attached.get(sr.uuid)
+        if handle is None:
+            handle = self.open(sr.uuid, sr.type, revealed(view, pbd.device_config), sr.sm_config)
+            with self._lock:
+                self._attached[sr.uuid] = handle
+        return handle
+
+    def open(
+        self, sr_uuid: str, kind: str, device_config: Mapping[str, str], sm_config: Mapping[str, str]
+    ) -> AttachedSr:
+        """A handle of an SR that is not kept here: `adopt` keeps it."""
+        return self.driver(kind).attach(sr_uuid, device_config, sm_config, self._data_paths)
+
+    def adopt(self, handle: AttachedSr) -> None:
+        """Keep a handle as that of an attached SR."""
+        with self._lock:
+            self._attached[handle.uuid] = handle
 
     def detach(self, sr: SR) -> None:
         """Let an SR go; SrInUse while disks of it are attached."""
         with self._lock:
             handle = self._attached.get(sr.uuid)
-            if handle is not None:
-                handle.detach_sr()
-                del self._attached[sr.uuid]
+        if handle is not None:
+            handle.detach_sr()
+            self.forget(sr)
 
     def forget(self, sr: SR) -> None:
-        """Drop the handle of an SR that was destroyed."""
+        """Drop the handle of an SR that was destroyed or detached."""
         with self._lock:
             self._attached.pop(sr.uuid, None)
 
+    # Reaching
+
+    def reach(self, sr: SR) -> AttachedSr | None:
+        """The handle of an SR, or None while it is not attached here."""
+        return self._attached.get(sr.uuid)
+
     def get(self, view: View, ref: str) -> AttachedSr:
-        """The handle of an SR; SR_HAS_NO_PBDS or SR_NOT_ATTACHED when it cannot be reached."""
-        sr = view.get(SR, ref)
-        handle = self._attached.get(sr.uuid)
+        """The handle of an SR; SR_HAS_NO_PBDS (none that is plugged, that is) when it cannot be reached."""
+        handle = self._attached.get(view.get(SR, ref).uuid)
         if handle is None:
-            raise (SR_NOT_ATTACHED if sr.PBDs else SR_HAS_NO_PBDS)(ref)
+            raise SR_HAS_NO_PBDS(ref)
         return handle
 
     def of_vdi(self, view: View, ref: str) -> tuple[AttachedSr, VDI]:
         """The handle of the SR that a disk is on, and the disk's row."""
         vdi = view.get(VDI, ref)
         return self.get(view, vdi.SR), vdi
+
+    # Taking turns
+
+    @contextmanager
+    def turn_at_disk(self, vdi: str) -> Iterator[None]:
+        """Wait until no other call works on the disk: then calls about one disk follow one another."""
+        with self._disk_turns[hash(vdi) % TURNS]:
+            yield
+
+    @contextmanager
+    def changing(self, sr: str) -> Iterator[None]:
+        """While inside, disks of the SR (a reference) come, go and change, and records follow: nobody scans it."""
+        with self._turn(sr).together():
+            yield
+
+    @contextmanager
+    def alone(self, sr: str) -> Iterator[None]:
+        """While inside, nobody else makes, removes or changes disks of the SR (a reference)."""
+        with self._turn(sr).alone():
+            yield
+
+    def _turn(self, sr: str) -> SharedTurn:
+        with self._lock:
+            return self._turns[sr]
 
     def close(self) -> None:
         """Let every SR go, also those whose disks are in use: guests go on without the toolstack."""

@@ -39,8 +39,9 @@ def cancel(ctx: Context, task: Ref[Task]) -> None:
         return
     if TaskAllowedOperations.CANCEL not in row.allowed_operations:
         raise OPERATION_NOT_ALLOWED("the task cannot be cancelled")
+    this = ctx.task.ref
     with ctx.transaction() as transaction:
-        operations = {**transaction.get(Task, task).current_operations, ctx.task.ref: TaskAllowedOperations.CANCEL}
+        operations = {**transaction.get(Task, task).current_operations, this: TaskAllowedOperations.CANCEL}
         transaction.update(Task, task, current_operations=operations)
     in_hand = ctx.toolstack.tasks.in_hand.get(task)
     if in_hand is not None:
@@ -63,7 +64,7 @@ def set_status(ctx: Context, self: Ref[Task], value: TaskStatusType) -> None:
             Task,
             self,
             status=value,
-            **({"finished": ctx.now(), "allowed_operations": (TaskAllowedOperations.DESTROY,)} if ended else {}),
+            **({"finished": ctx.now(), "allowed_operations": ()} if ended else {}),
         )
 
 

@@ -36,7 +36,7 @@ from xapi.dispatch.implement import creates, destroys, implements
 from xapi.hypervisor.config import LockingMode, Nic, StaticAddress
 from xapi.hypervisor.errors import DeviceBusy, DeviceRefused, NoSuchDevice
 from xapi.lifecycle.view import View
-from xapi.network.interface import DeviceInUse, Filtering, NetworkError, NoSuchPort, Port, PortKind
+from xapi.network.interface import Filtering, NetworkError, NoSuchPort, Port, PortKind
 
 MAC_SEED: Final = "mac_seed"
 AUTODETECT: Final = "autodetect"
@@ -259,7 +259,7 @@ def _unplug(ctx: Context, self: Ref[VIF], *, force: bool) -> None:
             ctx.toolstack.hypervisor.devices.unplug_nic(vm.uuid, nic.device, force)
     except (NoSuchDevice, NoSuchPort):
         pass  # it is gone already, which is what was asked for
-    except DeviceBusy as error:
+    except (DeviceBusy, NetworkError) as error:
         raise DEVICE_DETACH_REJECTED("VIF", self, str(error)) from error
     with ctx.transaction() as transaction:
         if transaction.find(VIF, self) is not None:
@@ -272,9 +272,7 @@ def _driver_refusals(vif: str) -> Iterator[None]:
     """Let a refusal of the card leave the block as CANNOT_PLUG_VIF."""
     try:
         yield
-    except (DeviceRefused, DeviceInUse) as error:
-        raise CANNOT_PLUG_VIF(vif) from error
-    except NetworkError as error:
+    except (DeviceRefused, NetworkError) as error:
         raise CANNOT_PLUG_VIF(vif) from error
 
 
@@ -336,7 +334,8 @@ def _switch(ctx: Context, vif: VIF, target: Network, undo: ExitStack) -> None:
     undo.callback(networks.disconnect, vm.uuid, after)
     if vm.is_control_domain:
         ports = networks.networking.driver.ports
-        ports.attach(host_port(vm, after))
+        with _driver_refusals(vif.ref):
+            ports.attach(host_port(vm, after))
         undo.callback(ports.attach, host_port(vm, before))
         return
     devices = ctx.toolstack.hypervisor.devices

@@ -24,7 +24,7 @@ from xapi.db.database import Transaction
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import implements
 from xapi.hypervisor.config import LockingMode
-from xapi.network.interface import HIGHEST_TAG, NoSuchPort
+from xapi.network.interface import HIGHEST_TAG, NetworkError
 
 STATIC_ADDRESSES = "feature-static-ip-setting"
 Change = Callable[[Transaction, VIF], dict[str, Any]]
@@ -55,7 +55,7 @@ def _apply_locking(ctx: Context, vif: VIF) -> None:
             attacher(ctx).networking.driver.ports.set_filtering(
                 port.name, port.filtering, port.allowed_ipv4, port.allowed_ipv6
             )
-        except NoSuchPort as error:
+        except NetworkError as error:
             raise OPERATION_NOT_ALLOWED(str(error)) from error
         return
     devices = ctx.toolstack.hypervisor.devices

@@ -8,7 +8,7 @@ from threading import Lock
 
 from xapi.datamodel.classes import Host
 from xapi.datamodel.classes import Session as SessionRow
-from xapi.datamodel.errors import SESSION_INVALID
+from xapi.datamodel.errors import FIELD_TYPE_ERROR, SESSION_INVALID
 from xapi.datamodel.model import NULL, Ref
 from xapi.datamodel.roles import Role
 from xapi.db.database import Database
@@ -106,7 +106,9 @@ class Sessions:
 
     def get(self, ref: object) -> Session:
         """The session of a reference, marked as used now; SESSION_INVALID when there is none."""
-        session = self._sessions.get(ref) if isinstance(ref, str) else None
+        if not isinstance(ref, str):
+            raise FIELD_TYPE_ERROR("session_id")
+        session = self._sessions.get(ref)
         if session is None:
             raise SESSION_INVALID(ref)
         session.last_used = now = self._clock.monotonic()

@@ -139,7 +139,7 @@ class Tasks:
                     error_info=tuple(error),
                     progress=1.0,
                     finished=self._clock.now(),
-                    allowed_operations=(TaskAllowedOperations.DESTROY,),
+                    allowed_operations=(),
                     current_operations={},
                 )
 

@@ -8,12 +8,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from xapi.dispatch.toolstack import Toolstack
+from xapi.http_handlers import raw_vdi
+from xapi.http_handlers.admission import Handled, open_door
+from xapi.http_handlers.http_actions import ACTIONS
+from xapi.http_handlers.root_page import root_door
 from xapi.rpc.endpoint import OPTIONS_ANSWER, Endpoint
 from xapi.rpc.http import Simple, Streaming
 from xapi.rpc.http_message import Response, error_page
 
 Door = Simple | Streaming | Response
 METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "OPTIONS", "CONNECT"})
+
+HANDLERS: Mapping[str, Handled] = {
+    "get_export_raw_vdi": Handled(raw_vdi.export, "Exporting raw VDI"),
+    "put_import_raw_vdi": Handled(raw_vdi.import_, "Importing raw VDI"),
+}
+"""What stands behind the doors, by the names of the actions; the others answer 501."""
+
+NOT_DOORS = frozenset({"post_root", "post_RPC2", "post_json", "post_jsonrpc"})
+"""Actions that are calls; the endpoint serves them."""
+
+
+def make_doors(toolstack: Toolstack) -> Mapping[tuple[str, str], Door]:
+    """A door for every HTTP action of the contract but the calls, by method and path."""
+    doors: dict[tuple[str, str], Door] = {
+        (action.method, action.path.rstrip("/")): open_door(toolstack, action, HANDLERS.get(action.name))
+        for action in ACTIONS
+        if action.name not in NOT_DOORS and action.method != "OPTIONS"
+    }
+    doors[("GET", "/")] = doors[("HEAD", "/")] = root_door(toolstack)
+    doors.pop(("GET", ""), None)
+    return doors
 
 
 class Routes:

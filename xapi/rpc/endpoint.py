@@ -54,7 +54,8 @@ class Endpoint:
                 return Response(200, JSON_HEADERS, jsonrpc.success(call, outcome.fragment))
             return Response(200, JSON_HEADERS, jsonrpc.failure(call, outcome.description))
 
-        params = call.params if isinstance(call.params, list) else []
+        # Parameters by name count as one that is no session, as the original has it.
+        params = call.params if isinstance(call.params, list) else [call.params]
         return self._answer(_call(request, call.method, params, JSON), respond)
 
     def _answer(self, call: Call, respond: Callable[[Outcome], Response]) -> Response | Later:

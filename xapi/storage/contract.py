@@ -193,6 +193,8 @@ def check_one_writer(subject: Subject) -> None:
         sr.attach(location, True)
         refuses(VdiInUse, lambda: sr.attach(location, False))
         sr.detach(location)
+        if not subject.can(Feature.VDI_UPDATE):
+            return
         shared = sr.create(CreateVdi(new_uuid(), MIB, sharable=True)).location
         sr.attach(shared, False)
         sr.attach(shared, False)
@@ -240,7 +242,7 @@ def check_writing(subject: Subject) -> None:
 
 def check_creation(subject: Subject) -> None:
     """A disk is made with all that was said of it, and is still that when the SR is attached anew."""
-    if not subject.can(Feature.VDI_CREATE):
+    if not subject.can(Feature.VDI_CREATE, Feature.VDI_UPDATE):
         return
     uuid = new_uuid()
     wanted = CreateVdi(
@@ -273,13 +275,30 @@ def check_creation(subject: Subject) -> None:
         assert sr.introduce(uuid, made.location) == found
 
 
+def check_plain_creation(subject: Subject) -> None:
+    """Drivers that keep no names make disks too: of the right size, each once, and never outside the SR."""
+    if not subject.can(Feature.VDI_CREATE):
+        return
+    with held(subject.create()) as sr:
+        made = sr.create(CreateVdi(new_uuid(), 3 * MIB))
+        assert made.virtual_size >= 3 * MIB
+        assert not made.read_only
+        assert facts_agree(sr, made.location) == made
+        refuses(VdiExists, lambda: sr.create(CreateVdi(made.uuid, 3 * MIB)))
+        refuses(VdiSizeInvalid, lambda: sr.create(CreateVdi(new_uuid(), 0)))
+        refuses(StorageFailure, lambda: sr.create(CreateVdi("../escape", MIB)))
+    with held(subject.attach()) as sr:
+        assert facts_agree(sr, made.location) == made
+
+
 def check_destruction(subject: Subject) -> None:
     """A destroyed disk is gone, and the SR can go after the last one."""
     if not subject.can(Feature.VDI_CREATE, Feature.VDI_DELETE):
         return
     sr = subject.create()
     location = subject.disk(sr)
-    refuses(SrNotEmpty, sr.destroy_sr)
+    if subject.can(Feature.SR_UPDATE):  # others leave what is there to its owner
+        refuses(SrNotEmpty, sr.destroy_sr)
     sr.destroy(location)
     refuses(VdiMissing, lambda: sr.find(location))
     refuses(VdiMissing, lambda: sr.destroy(location))

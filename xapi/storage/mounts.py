@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,8 +20,10 @@ MOUNT_TABLE = "/proc/self/mountinfo"
 class Mounter(Protocol):
     """Whatever mounts file systems. Errors are CommandFailed, whose text says why."""
 
-    def mount(self, kind: str, source: str, target: str, options: Sequence[str]) -> None:
-        """Mount `source` at the directory `target`, which is made if it is not there."""
+    def mount(
+        self, kind: str, source: str, target: str, options: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> None:
+        """Mount `source` at the directory `target`, which is made if it is not there; secrets go in `environment`."""
 
     def unmount(self, target: str) -> None:
         """Unmount what is at `target` and remove the directory; does nothing where nothing is mounted."""
@@ -33,11 +35,13 @@ class Mounter(Protocol):
 class SystemMounter:
     """The system's own mount and umount."""
 
-    def mount(self, kind: str, source: str, target: str, options: Sequence[str]) -> None:
+    def mount(
+        self, kind: str, source: str, target: str, options: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> None:
         """Run mount, with the options and the hardening ones."""
         os.makedirs(target, mode=0o700, exist_ok=True)
         try:
-            run(mount_command(kind, source, target, options), timeout=MOUNT_TIMEOUT)
+            run(mount_command(kind, source, target, options), timeout=MOUNT_TIMEOUT, environment=environment)
         except CommandFailed:
             with suppress(OSError):
                 os.rmdir(target)

@@ -187,12 +187,14 @@ def kill_everywhere(disk: Disk, operation: tuple[str, int, int, int], torn: bool
             assert victim.read() == new
 
 
-operations = st.tuples(
-    st.sampled_from(["write", "write", "write", "zero", "snapshot", "snapshot", "resize", "hide", "coalesce"]),
+KINDS = ["write", "write", "write", "zero", "snapshot", "snapshot", "resize", "hide", "coalesce"]
+numbers = (
     st.one_of(st.integers(0, 20), st.integers(0, 100), st.integers(0, 4000)),
     st.integers(1, 24),
     st.integers(1, 255),
 )
+operations = st.tuples(st.sampled_from(KINDS), *numbers)
+deepening = st.tuples(st.sampled_from(["snapshot", "write", "snapshot"]), *numbers)
 disks = st.builds(
     new_disk, st.sampled_from(["dynamic", "fixed", "raw"]), st.sampled_from([4096, 32768]), st.integers(1, 9)
 )
@@ -216,9 +218,9 @@ def test_an_operation_killed_at_any_write_leaves_old_or_new(disk, steps, last, t
 
 @pytest.mark.slow
 @settings(max_examples=400, deadline=None)
-@given(disks, st.lists(operations, min_size=4, max_size=40), st.booleans())
-def test_long_histories_with_a_kill_at_every_write(disk, steps, torn):
-    for operation in steps:
+@given(disks, st.lists(deepening, max_size=24), st.lists(operations, min_size=4, max_size=30), st.booleans())
+def test_long_histories_with_a_kill_at_every_write(disk, first, steps, torn):
+    for operation in [*first, *steps]:
         kill_everywhere(disk, operation, torn and operation[0] != "coalesce", stride=3)
         step(disk, operation)
     disk.inspect()

@@ -1,5 +1,6 @@
 import os
 import struct
+import threading
 
 import pytest
 from hypothesis import given, settings
@@ -414,3 +415,32 @@ def test_allocate_full_hides_the_parent():
     child.allocate(1, 2, full=True)
     child.allocate(3, 3)
     assert store.chain("/sr/child").read(0, 4 * BLOCK) == b"p" * BLOCK + bytes(2 * BLOCK) + b"p" * BLOCK
+
+
+def test_a_reader_does_not_bring_back_a_bitmap_that_a_writer_has_replaced():
+    reading, go_on = threading.Event(), threading.Event()
+
+    class Slow(MemoryFile):
+        def pread(self, length, offset):
+            data = super().pread(length, offset)
+            if threading.current_thread().name == "reader":
+                reading.set()
+                go_on.wait(10)
+            return data
+
+    file = Slow()
+    made = create_dynamic(file, BLOCK, block_size=BLOCK)
+    made.write(0, b"a" * 512)
+    vhd = reopened(made)
+    _ = vhd.table, vhd.batmap
+    reader = threading.Thread(target=lambda: Chain(vhd).read(0, 512), name="reader")
+    writer = threading.Thread(target=lambda: vhd.write(512, b"b" * 512))
+    reader.start()
+    assert reading.wait(10)
+    writer.start()
+    writer.join(0.05)
+    go_on.set()
+    reader.join()
+    writer.join()
+    vhd.write(1024, b"c" * 512)
+    assert Chain(reopened(made)).read(0, 2048) == b"a" * 512 + b"b" * 512 + b"c" * 512 + bytes(512)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final
-from zoneinfo import available_timezones
 
-from xapi.actions.host.machine import machine_of
+from xapi.actions.host.machine import Setting, machine_of
 from xapi.actions.host.power import assert_out_of_service
 from xapi.datamodel.classes import PBD, SR, VM, Host, Secret
 from xapi.datamodel.classes import host_messages as api
@@ -47,7 +46,7 @@ def assert_hostname(name: str) -> None:
 def set_hostname_live(ctx: Context, host: Ref[Host], hostname: str) -> None:
     """Change the network name of the running host, and the name of its control domain with it."""
     assert_hostname(hostname)
-    machine_of(ctx, "host.set_hostname_live").set_hostname(hostname)
+    machine_of(ctx, "host.set_hostname_live").configure(Setting.HOSTNAME, hostname)
     with ctx.transaction() as transaction:
         row = transaction.get(Host, host)
         software = row.software_version
@@ -56,16 +55,6 @@ def set_hostname_live(ctx: Context, host: Ref[Host], hostname: str) -> None:
         transaction.update(Host, host, hostname=hostname, software_version=software)
         if transaction.find(VM, row.control_domain) is not None:
             transaction.update(VM, row.control_domain, name_label=f"Control domain on host: {hostname}")
-
-
-@implements(api.set_timezone, runs_on="self")
-def set_timezone(ctx: Context, self: Ref[Host], value: str) -> None:
-    """Change the time zone of the host to one that it knows."""
-    if value not in available_timezones():
-        raise INVALID_VALUE("timezone", value)
-    machine_of(ctx, "host.set_timezone").set_timezone(value)
-    with ctx.transaction() as transaction:
-        transaction.update(Host, self, timezone=value)
 
 
 @implements(api.set_power_on_mode)

@@ -1,9 +1,10 @@
-"""The machine below as a host's messages need it: switched off and on, restarted, named."""
+"""The machine below as a host's messages need it: switched off and on, restarted, configured."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from enum import StrEnum
 from typing import Final, Protocol
 
 from xapi.datamodel.classes import Host, HostMetrics
@@ -14,6 +15,18 @@ from xapi.dispatch.context import Context
 from xapi.system.clock import Clock
 
 AUTO_ENABLE: Final = "host_auto_enable"  # in host.other_config; "false" keeps a host disabled when it starts again
+
+
+class Setting(StrEnum):
+    """A setting of the operating system below, and how its value is written."""
+
+    HOSTNAME = "hostname"
+    TIMEZONE = "timezone"  # a tz database name
+    SSH = "ssh"  # "on" or "off"
+    SSH_AUTO_MODE = "ssh auto mode"  # "on" or "off"
+    CONSOLE_IDLE_TIMEOUT = "console idle timeout"  # seconds, 0 for none
+    NTP_SERVERS = "NTP servers"  # "DHCP", "Factory", "Disabled", or the names separated by spaces
+    CPU_SLEEP = "deepest C-state"  # "3", "3,1", or empty for no limit
 
 
 class Machine(Protocol):
@@ -28,11 +41,8 @@ class Machine(Protocol):
     def power_on(self, host: Ref[Host]) -> None:
         """Switch on a machine of the pool that is off."""
 
-    def set_hostname(self, name: str) -> None:
-        """Give the machine a network name, now and after its next start."""
-
-    def set_timezone(self, name: str) -> None:
-        """Give the machine a time zone, now and after its next start."""
+    def configure(self, setting: Setting, value: str) -> None:
+        """Change a setting of the operating system, now and after the machine's next start."""
 
 
 class Agent(Protocol):
@@ -76,11 +86,8 @@ class SimulatedMachine:
         """Let the host count as just started."""
         self._set(host, live=True)
 
-    def set_hostname(self, name: str) -> None:
-        """Nothing: a simulated machine has its name in the database only."""
-
-    def set_timezone(self, name: str) -> None:
-        """Nothing: a simulated machine has its time zone in the database only."""
+    def configure(self, setting: Setting, value: str) -> None:
+        """Nothing: a simulated machine's settings are the fields of its host, which the caller sets."""
 
     def _set(self, host: Ref[Host], *, live: bool) -> None:
         now = self._clock.now()

@@ -38,8 +38,14 @@ def show(options: Namespace, lister: VolumeLister = device_volumes) -> None:
         targets = volume_targets(volumes, options.files, options.pattern)
     else:
         targets = file_targets(options.files, options.pattern)
-    fast = options.fast and not options.pretty
-    images = scan(targets, fast=fast, parents=options.parents, keep_going=options.keep_going, volumes=volumes)
+    images = scan(
+        targets,
+        fast=options.fast and not options.pretty,
+        parents=options.parents,
+        keep_going=options.keep_going,
+        markers=options.markers,
+        volumes=volumes,
+    )
     error = _print_trees(options, images) if options.pretty else _print_lines(options, images)
     if error and not options.keep_going:
         raise CommandFailed(-error)

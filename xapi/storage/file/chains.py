@@ -29,6 +29,9 @@ from xapi.storage.vhd.image import Vhd
 from xapi.storage.vhd.journal import revert
 from xapi.storage.vhd.resize import grow
 
+TABLE_PIECE = 256 << 10
+UNUSED_ENTRIES = b"\xff" * TABLE_PIECE
+
 
 def create_image(directory: Directory, uuid: str, format: str, size: int, record: VdiRecord) -> None:
     """Make an empty image with its record; the image's name comes last."""
@@ -69,7 +72,19 @@ def is_empty_child(directory: Directory, node: Node, tree: Tree) -> bool:
     if parent is None or not parent.hidden or parent.format != "vhd" or parent.size != node.size:
         return False
     with closing(directory.open(node.path, False)) as file:
-        return Vhd.open(file).table.count() == 0
+        return has_no_blocks(Vhd.open(file))
+
+
+def has_no_blocks(vhd: Vhd) -> bool:
+    """Whether a dynamic disk holds nothing itself; reads its block table up to the first block only."""
+    at, left = vhd.header.table_offset, vhd.blocks * 4
+    while left:
+        part = vhd.file.pread(min(left, TABLE_PIECE), at)
+        if part != UNUSED_ENTRIES[: len(part)] or not part:
+            return False
+        at += len(part)
+        left -= len(part)
+    return True
 
 
 def grow_image(directory: Directory, node: Node, size: int) -> None:

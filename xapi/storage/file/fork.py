@@ -11,7 +11,7 @@ import json
 import os
 import uuid as uuids
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from xapi.storage.file.directory import Directory, is_uuid
@@ -21,6 +21,7 @@ from xapi.storage.vhd.create import create_child
 from xapi.storage.vhd.errors import VhdError
 from xapi.storage.vhd.file import RealFile
 from xapi.storage.vhd.image import Vhd
+from xapi.storage.vhd.layout import FOOTER_SIZE
 from xapi.storage.vhd.parents import describe_parent
 from xapi.system.atomic_file import write_atomically
 
@@ -35,9 +36,20 @@ def make_child(directory: Directory, parent: str, uuid: str, final: bool = False
 
 
 def set_hidden(directory: Directory, uuid: str) -> None:
-    """Mark an image as an inner node, in both copies of its footer, whatever one of them says already."""
+    """Mark an image as an inner node, in both copies of its footer, whatever one of them says already.
+
+    Where the footer is in its place, its block table is not read for that: it has megabytes on a large disk.
+    """
     with closing(directory.open(directory.image(uuid), True)) as file:
-        Vhd.open(file, writable=True).set_hidden(True)
+        vhd = Vhd.open(file, writable=True)
+        place = file.size() - FOOTER_SIZE
+        if vhd.footers.front is None or file.pread(FOOTER_SIZE, place) != vhd.footer.pack():
+            vhd.set_hidden(True)
+            return
+        packed = replace(vhd.footer, hidden=1).pack()
+        for offset in (place, 0):
+            file.pwrite(packed, offset)
+            file.flush()
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,7 @@ class FileSr:
             virtual_size=node.size,
             physical_utilisation=node.utilisation,
             managed=not node.hidden,
-            missing=bool(node.trouble),
+            missing=not self._tree.is_whole(node),
             cbt_enabled=tracked,
             sm_config={**record.sm_config, **derived},
             **(own | ({"read_only": True, "name_label": INNER_NAME} if node.hidden else {})),

@@ -174,6 +174,17 @@ class Tree:
             return f"its ancestor {last.parent} is missing, or its parents form a loop"
         return ""
 
+    def is_whole(self, node: Node) -> bool:
+        """Whether a disk and all that it depends on were in order when they were last looked at."""
+        seen: set[str] = set()
+        current: Node | None = node
+        while current is not None and not current.trouble and current.uuid not in seen:
+            if not current.parent:
+                return True
+            seen.add(current.uuid)
+            current = self._nodes.get(current.parent)
+        return False
+
     def all_parents_known(self) -> bool:
         """Whether no damaged image could depend on one that seems unused."""
         return not self._troubled

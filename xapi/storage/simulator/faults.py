@@ -6,6 +6,7 @@ Operations are the names of the methods of an SR and its disks: create, attach, 
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping
 
@@ -21,6 +22,7 @@ from xapi.storage.errors import (
 )
 
 PREFIX = "fault-"
+FORM = re.compile(r"([0-9]{1,9})(?::([0-9]{1,9}))?")
 
 
 def fault(number: int, operation: str, location: str) -> StorageFailure:
@@ -69,7 +71,7 @@ class Faults:
 
 
 def _parse(key: str, value: str) -> tuple[int, int | None]:
-    number, _, times = value.partition(":")
-    if not (number.isascii() and number.isdigit() and (not times or (times.isascii() and times.isdigit()))):
+    match = FORM.fullmatch(value)
+    if match is None:
         raise InvalidConfiguration(key, "has the form NUMBER or NUMBER:TIMES")
-    return int(number), int(times) if times else None
+    return int(match[1]), int(match[2]) if match[2] else None

@@ -77,7 +77,7 @@ class Vhd:
     def open(
         cls, file: RandomAccessFile, writable: bool = False, strict: bool = False, allow_disabled: bool = False
     ) -> Vhd:
-        """Open what is in `file`, which belongs to the caller; raises a VhdError that says what is wrong with it.
+        """Open what is in `file`; a VhdError says what is wrong with it, and then the file stays open.
 
         A torn footer at the end is tolerated where the copy at the front is good; `strict` refuses it, and checks
         the block table at once. `allow_disabled` opens a file in the middle of a journalled change, for looking.

@@ -137,19 +137,21 @@ def scan(
     fast: bool = False,
     parents: bool = False,
     keep_going: bool = False,
+    markers: bool = False,
     volumes: Iterable[Volume] = (),
     opener: Opener = RealFile.open,
 ) -> Iterator[Found]:
     """Yield what is found of each target; with `parents` also of the parents that were not asked for.
 
-    `fast` reads only the front, and takes the parent's name from the header. Without `keep_going` the scan ends with
-    the first image that cannot be read; that image is still yielded. A finding among the targets is passed on.
+    `fast` reads only the front, and takes the parent's name from the header; `markers` costs two reads more.
+    Without `keep_going` the scan ends with the first image that cannot be read; that image is still yielded. A
+    finding among the targets is passed on.
     """
     pending = list(targets)
     known = {_identity(target) for target in pending if isinstance(target, Target)}
     by_name = {volume.name: volume for volume in volumes}
     for target in pending:
-        found = look_at(target, fast, opener) if isinstance(target, Target) else target
+        found = look_at(target, fast, opener, markers) if isinstance(target, Target) else target
         yield found
         if found.error and not keep_going:
             return
@@ -181,7 +183,7 @@ def _parent_target(target: Target, found: Found, volumes: dict[str, Volume]) -> 
     return Target(volume.name, volume.path, volume.size, volume=True, raw=found.parent_raw)
 
 
-def look_at(target: Target, fast: bool, opener: Opener = RealFile.open) -> Found:
+def look_at(target: Target, fast: bool, opener: Opener = RealFile.open, markers: bool = False) -> Found:
     """Open one target and return what there is to say of it; never raises for a bad one."""
     found = Found(target.name, size=target.size, capacity=target.size, hidden=1)
     if target.raw:  # it is only there as a parent
@@ -193,7 +195,7 @@ def look_at(target: Target, fast: bool, opener: Opener = RealFile.open) -> Found
         vhd = _open_front(file) if fast or target.volume else Vhd.open(file, allow_disabled=True)
         message = "getting details"
         found = replace(found, capacity=vhd.size, hidden=int(vhd.hidden))
-        if vhd.batmap is not None:
+        if markers and vhd.batmap is not None:
             rest = vhd.batmap.header.rest
             key_hash = rest[33:65].hex() if rest[0] else ""
             found = replace(found, marker=vhd.batmap.header.marker, key_hash=key_hash)

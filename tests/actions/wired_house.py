@@ -1,0 +1,83 @@
+"""A house with simulated networking, whether or not the server has wired one, and rows that its tests need."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.fakes.house import House
+from xapi.actions.attach_networks import AttachNetworks
+from xapi.actions.pif_scan import start_networking
+from xapi.datamodel.classes import VM, Host, VMMetrics
+from xapi.datamodel.classes.vm import DomainType, VmPowerState
+from xapi.hypervisor.interface import DomainConfig, DomainKind, Memory
+from xapi.network.simulator.driver import SimulatedNetwork
+from xapi.network.simulator.settings import NetworkSimulatorConfig
+
+MIB = 1 << 20
+
+
+class WiredHouse:
+    """What tests of networking talk to."""
+
+    def __init__(self, house: House, **settings: str) -> None:
+        self.house = house
+        self.toolstack = house.toolstack
+        self.db = house.toolstack.db
+        self.client = house.client
+        self.host = house.toolstack.this_host
+        directory = self.toolstack.state / "test-network"
+        config = NetworkSimulatorConfig.from_mapping({"nics": "4", "lease.eth0": "127.0.0.1/8", **settings})
+        self.driver = SimulatedNetwork(directory, config)
+        self.networks = AttachNetworks(self.db, self.driver, self.host)
+        self.toolstack.parts[AttachNetworks] = self.networks
+        if config.backend == "openvswitch":
+            with self.db.transaction() as transaction:
+                versions = transaction.get(Host, self.host).software_version
+                transaction.update(Host, self.host, software_version={**versions, "network_backend": "openvswitch"})
+        start_networking(self.networks, self.toolstack.clock.now())
+
+    @property
+    def bridges(self) -> frozenset[str]:
+        return self.driver.bridges.names()
+
+    def pif(self, device: str, vlan: int = -1) -> str:
+        for ref, record in self.client.PIF.get_all_records().items():
+            if record["device"] == device and int(record["VLAN"]) == vlan:
+                return str(ref)
+        raise LookupError(device)
+
+    def network(self, name: str, **fields: Any) -> str:
+        return str(self.client.network.create({"name_label": name, **fields}))
+
+    def vm(self, name: str, *, running: bool = False, **fields: Any) -> str:
+        with self.db.transaction() as transaction:
+            metrics = transaction.create(VMMetrics, current_domain_type=DomainType.PV)
+            vm = transaction.create(VM, name_label=name, metrics=metrics, domain_type=DomainType.PV, **fields)
+        if running:
+            self.start(vm)
+        return str(vm)
+
+    def start(self, vm: str) -> None:
+        row = self.db.get(VM, vm)
+        domains = self.toolstack.hypervisor.domains
+        state = domains.create(DomainConfig(row.uuid, row.name_label, DomainKind.PV, Memory.fixed(64 * MIB)))
+        domains.unpause(row.uuid)
+        with self.db.transaction() as transaction:
+            transaction.update(VM, vm, power_state=VmPowerState.RUNNING, resident_on=self.host, domid=state.domid)
+
+    def nics(self, vm: str) -> dict[int, Any]:
+        state = self.toolstack.hypervisor.domains.get(self.db.get(VM, vm).uuid)
+        return {nic.device: nic for nic in state.nics}
+
+    def everything(self) -> dict[Any, Any]:
+        """Every row and every bridge, to see that nothing has changed; tasks come and go."""
+        rows = {
+            (entity, ref): tuple(version.row)
+            for entity, table in self.db.tables.items()
+            for ref, version in table.items()
+            if entity.wire_name not in ("task", "session")
+        }
+        return {**rows, "bridges": dict(self.driver.configs), "ports": dict(self.driver.placed)}
+
+    def close(self) -> None:
+        self.driver.close()

@@ -1,0 +1,1 @@
+"""What the messages of XenAPI's class pool do."""

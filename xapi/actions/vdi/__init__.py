@@ -1,0 +1,1 @@
+"""Virtual disks (XenAPI's class VDI): what each message does."""

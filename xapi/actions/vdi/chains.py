@@ -1,0 +1,285 @@
+"""Disks copied in place, grown, destroyed: what changes the chains of an SR (XenAPI's class VDI)."""
+
+from __future__ import annotations
+
+import base64
+import uuid as uuids
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from threading import Event
+from typing import Any, Final
+
+from xapi.actions.sr.contents import PARENT, drop_disk, note_disk
+from xapi.actions.sr.work import Work, refusing, repositories_of, undoing, working_on_disk
+from xapi.actions.vdi.copies import copy_whole
+from xapi.actions.vdi.records import row_of
+from xapi.datamodel.classes import SR, VDI, Host, VDINbdServerInfo
+from xapi.datamodel.classes import vdi as api
+from xapi.datamodel.classes.sr import StorageOperations
+from xapi.datamodel.classes.vdi import VdiOperations, VdiType
+from xapi.datamodel.errors import VDI_IN_USE, VDI_INCOMPATIBLE_TYPE, VDI_NOT_MANAGED
+from xapi.datamodel.model import NOTHING, Map, Ref
+from xapi.db.database import Transaction
+from xapi.dispatch.context import Context
+from xapi.dispatch.implement import destroys, implements
+from xapi.dispatch.occupy import occupied
+from xapi.lifecycle.surroundings import driver_features
+from xapi.lifecycle.wording import operation_text, vdi_type_text
+from xapi.storage.interface import AttachedSr, Unsupported, VdiFacts, VdiMissing
+
+PASSED_ON: Final = (
+    "name_label",
+    "name_description",
+    "type",
+    "sharable",
+    "other_config",
+    "xenstore_data",
+    "on_boot",
+    "allow_caching",
+)
+"""The fields that a snapshot or clone has from its original."""
+PATIENCE: Final = 4.0
+"""The seconds for which data_destroy waits until nobody uses the disk."""
+Fork = Callable[[AttachedSr, str, str], VdiFacts]
+
+
+@implements(api.snapshot)
+def snapshot(ctx: Context, vdi: Ref[VDI], driver_params: Map[str, str] = NOTHING) -> Ref[VDI]:
+    """Freeze what a disk holds now in a new disk; the driver's parameters are of no use to the drivers here."""
+
+    def fork(handle: AttachedSr, location: str, uuid: str) -> VdiFacts:
+        return handle.snapshot(location, uuid)
+
+    return _split(ctx, vdi, VdiOperations.SNAPSHOT, StorageOperations.VDI_SNAPSHOT, fork)
+
+
+@implements(api.clone)
+def clone(ctx: Context, vdi: Ref[VDI], driver_params: Map[str, str] = NOTHING) -> Ref[VDI]:
+    """Make a writable disk that holds what another holds; a full copy where the driver cannot share blocks."""
+    row = ctx.db.get(VDI, vdi)
+    sr = ctx.db.get(SR, row.SR)
+    if sr.type and "VDI_CLONE" not in driver_features(ctx.db, sr.type):
+        return copy_whole(ctx, vdi, row.SR)
+
+    def fork(handle: AttachedSr, location: str, uuid: str) -> VdiFacts:
+        try:
+            return handle.clone(location, uuid)
+        except Unsupported as error:
+            raise _NeedsCopy from error
+
+    try:
+        return _split(ctx, vdi, VdiOperations.CLONE, StorageOperations.VDI_CLONE, fork)
+    except _NeedsCopy:
+        return copy_whole(ctx, vdi, row.SR)
+
+
+class _NeedsCopy(Exception):
+    """The driver makes clones, but not of this disk."""
+
+
+def _split(
+    ctx: Context, vdi: Ref[VDI], operation: VdiOperations, on_sr: StorageOperations, fork: Fork
+) -> Ref[VDI]:
+    with working_on_disk(ctx, vdi, operation, on_sr) as work, ExitStack() as undo:
+        facts = fork(work.handle, work.vdi.location, str(uuids.uuid4()))
+        undoing(undo, work.handle.destroy, facts.location)
+        kin = [*_new_kin(ctx, work, facts)]
+        with work.finished(facts.virtual_size) as transaction:
+            row = transaction.get(VDI, vdi)
+            passed_on: dict[str, Any] = {name: row[VDI.field_named[name].index] for name in PASSED_ON}
+            if facts.is_a_snapshot:
+                passed_on["snapshot_of"] = vdi
+            for relative in kin:
+                _note_kin(ctx, transaction, work.sr, relative)
+            made = row_of(ctx, transaction, work.sr, facts, **passed_on)
+        undo.pop_all()
+    return made
+
+
+def _new_kin(ctx: Context, work: Work, facts: VdiFacts) -> Iterator[VdiFacts]:
+    """What became of the original and of the chain above, if the new disk has a parent that no row tells of."""
+    parent = facts.parent
+    if parent and ctx.db.by_uuid(VDI, parent) is None:
+        yield work.handle.find(work.vdi.location)
+        while parent and ctx.db.by_uuid(VDI, parent) is None:
+            try:
+                above = work.handle.find(parent)
+            except VdiMissing:
+                return
+            yield above
+            parent = above.parent
+
+
+def _note_kin(ctx: Context, transaction: Transaction, sr: Ref[SR], facts: VdiFacts) -> None:
+    published = ctx.db.by_uuid(VDI, facts.uuid)
+    row = transaction.find(VDI, published.ref) if published is not None else None
+    if row is None:
+        row_of(ctx, transaction, sr, facts)
+    else:
+        note_disk(transaction, row, facts)
+
+
+# Removing
+
+
+@destroys(VDI)
+def destroy(ctx: Context, self: Ref[VDI]) -> None:
+    """Remove a disk that nobody uses, with its data and the drives that held it."""
+    with working_on_disk(ctx, self, VdiOperations.DESTROY, StorageOperations.VDI_DESTROY) as work:
+        with suppress(VdiMissing):  # its data are gone already, which is what was asked for
+            work.handle.destroy(work.vdi.location)
+        above = [*_chain_above(ctx, work)]
+        with work.finished(-work.vdi.virtual_size) as transaction:
+            drop_disk(transaction, transaction.get(VDI, self))
+            for row, facts in above:
+                present = transaction.find(VDI, row.ref)
+                if present is not None and facts is None:
+                    drop_disk(transaction, present)
+                elif present is not None and facts is not None:
+                    note_disk(transaction, present, facts)
+
+
+def _chain_above(ctx: Context, work: Work) -> Iterator[tuple[VDI, VdiFacts | None]]:
+    """The inner nodes above a disk that was destroyed: those that went with it, and the first that is still there."""
+    parent = work.vdi.sm_config.get(PARENT, "")
+    while parent:
+        row = ctx.db.by_uuid(VDI, parent)
+        if row is None or row.managed:
+            return
+        try:
+            facts = work.handle.find(row.location)
+        except VdiMissing:
+            yield row, None
+            parent = row.sm_config.get(PARENT, "")
+            continue
+        yield row, facts
+        return
+
+
+@implements(api.data_destroy)
+def data_destroy(ctx: Context, self: Ref[VDI]) -> None:
+    """Drop a snapshot's data and keep the record of what changed; its drives have four seconds to go away."""
+    if ctx.db.get(VDI, self).type is VdiType.CBT_METADATA:
+        return
+    _await_no_drives(ctx, self)
+    with working_on_disk(ctx, self, VdiOperations.DATA_DESTROY, StorageOperations.VDI_DATA_DESTROY) as work:
+        if work.vdi.VBDs:
+            raise VDI_IN_USE(self, operation_text(VdiOperations.DATA_DESTROY))
+        facts = work.handle.destroy_data(work.vdi.location)
+        with work.finished(facts.virtual_size - work.vdi.virtual_size) as transaction:
+            note_disk(transaction, transaction.get(VDI, self), facts)
+
+
+def _await_no_drives(ctx: Context, vdi: Ref[VDI]) -> None:
+    """Return when the disk is in no drive any more, or when patience has an end."""
+    gone = Event()
+
+    def look() -> None:
+        row = ctx.db.find(VDI, vdi)
+        if row is None or not row.VBDs:
+            gone.set()
+
+    forget = ctx.db.waiters.add(((VDI, vdi),), look)
+    try:
+        look()
+        gone.wait(PATIENCE)
+    finally:
+        forget()
+
+
+# Growing
+
+
+@implements(api.resize)
+def resize(ctx: Context, vdi: Ref[VDI], size: int) -> None:
+    """Grow a disk that is not in use."""
+
+    def grow(handle: AttachedSr, location: str) -> VdiFacts:
+        return handle.resize(location, size)
+
+    _change(ctx, vdi, VdiOperations.RESIZE, StorageOperations.VDI_RESIZE, grow)
+
+
+@implements(api.resize_online)
+def resize_online(ctx: Context, vdi: Ref[VDI], size: int) -> None:
+    """Grow a disk, in use or not."""
+
+    def grow(handle: AttachedSr, location: str) -> VdiFacts:
+        return handle.resize_online(location, size)
+
+    _change(ctx, vdi, VdiOperations.RESIZE_ONLINE, StorageOperations.VDI_RESIZE_ONLINE, grow)
+
+
+def _change(
+    ctx: Context,
+    vdi: Ref[VDI],
+    operation: VdiOperations,
+    on_sr: StorageOperations,
+    change: Callable[[AttachedSr, str], VdiFacts],
+) -> None:
+    with working_on_disk(ctx, vdi, operation, on_sr) as work:
+        facts = change(work.handle, work.vdi.location)
+        with work.finished(facts.virtual_size - work.vdi.virtual_size) as transaction:
+            note_disk(transaction, transaction.get(VDI, vdi), facts)
+
+
+# Changed blocks
+
+
+@implements(api.enable_cbt)
+def enable_cbt(ctx: Context, self: Ref[VDI]) -> None:
+    """Begin to record which blocks change."""
+    _track(ctx, self, wanted=True)
+
+
+@implements(api.disable_cbt)
+def disable_cbt(ctx: Context, self: Ref[VDI]) -> None:
+    """Stop recording which blocks change."""
+    _track(ctx, self, wanted=False)
+
+
+def _track(ctx: Context, self: Ref[VDI], *, wanted: bool) -> None:
+    def change(handle: AttachedSr, location: str) -> VdiFacts:
+        if ctx.db.get(VDI, self).cbt_enabled != wanted:
+            (handle.enable_cbt if wanted else handle.disable_cbt)(location)
+        return handle.find(location)
+
+    if wanted:
+        _change(ctx, self, VdiOperations.ENABLE_CBT, StorageOperations.VDI_ENABLE_CBT, change)
+    else:
+        _change(ctx, self, VdiOperations.DISABLE_CBT, StorageOperations.VDI_DISABLE_CBT, change)
+
+
+@implements(api.list_changed_blocks)
+def list_changed_blocks(ctx: Context, vdi_from: Ref[VDI], vdi_to: Ref[VDI]) -> str:
+    """Which blocks may differ between two disks, a bit for each 64 KiB, in base64."""
+    base = ctx.db.get(VDI, vdi_from)
+    ctx.db.get(VDI, vdi_to)
+    work = working_on_disk(
+        ctx, vdi_to, VdiOperations.LIST_CHANGED_BLOCKS, StorageOperations.VDI_LIST_CHANGED_BLOCKS
+    )
+    with work as under_way:
+        if not base.managed:
+            raise VDI_NOT_MANAGED(vdi_from)
+        bitmap = under_way.handle.changed_blocks(base.location, under_way.vdi.location)
+    return base64.b64encode(bitmap).decode()
+
+
+@implements(api.get_nbd_info)
+def get_nbd_info(ctx: Context, self: Ref[VDI]) -> tuple[VDINbdServerInfo, ...]:
+    """Where the disk can be read by NBD: nowhere, as no such server runs on this host."""
+    row = ctx.db.get(VDI, self)
+    if row.type is VdiType.CBT_METADATA:
+        raise VDI_INCOMPATIBLE_TYPE(self, vdi_type_text(row.type))
+    return ()
+
+
+@implements(api.generate_config, runs_on="host")
+def generate_config(ctx: Context, host: Ref[Host], vdi: Ref[VDI]) -> str:
+    """What a host needs to attach the disk without this toolstack."""
+    row = ctx.db.get(VDI, vdi)
+    handle = repositories_of(ctx).get(ctx.db, row.SR)
+    if not row.managed:
+        raise VDI_NOT_MANAGED(vdi)
+    with occupied(ctx, VDI, vdi, VdiOperations.GENERATE_CONFIG), refusing(row.SR):
+        return handle.generate_config(row.location)
