@@ -20,6 +20,7 @@ from xapi import actions
 from xapi.actions.attach_disks import AttachDisks
 from xapi.actions.attach_networks import AttachNetworks
 from xapi.actions.storage_repositories import StorageRepositories
+from xapi.datamodel.classes import Host
 from xapi.db.database import Database
 from xapi.db.store import Store, open_engine
 from xapi.db.upgrade import NewerDatabase, prepare
@@ -30,7 +31,7 @@ from xapi.dispatch.perform import Performer
 from xapi.dispatch.sessions import SessionLimits, Sessions
 from xapi.dispatch.tasks import Tasks
 from xapi.dispatch.toolstack import Toolstack
-from xapi.http_handlers.routes import Routes
+from xapi.http_handlers.routes import Routes, make_doors
 from xapi.hypervisor.interface import HypervisorDriver
 from xapi.network.interface import NetworkDriver
 from xapi.rpc.endpoint import Endpoint
@@ -120,6 +121,7 @@ class RunningServer:
             AttachNetworks: attach_networks,
         }
         attach_networks.remember()
+        hypervisor.configure(database.get(Host, started.this_host).other_config)
         guests = GuestWatcher(self.toolstack)
         guests.start()
         stack.callback(guests.stop)
@@ -145,7 +147,7 @@ class RunningServer:
     def _listen(self) -> None:
         settings = self.settings
         self.performer = Performer(self.toolstack)
-        self.http = Server(Routes(Endpoint(self.performer), {}))
+        self.http = Server(Routes(Endpoint(self.performer), make_doors(self.toolstack)))
         self._stack.callback(self.http.close, 2.0)
         self.https_address = self.http.listen_tcp(
             settings.https.host, settings.https.port, server_context(settings.server_certificate)

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.actions.wired_house import WiredHouse
-from tests.fakes.house import House
+from tests.actions.wired_house import WiredHouse, wired_house
 from xapi.actions.addresses import is_mac, mac_from_seed, random_mac
 from xapi.actions.attach_networks import AttachNetworks
 from xapi.actions.vif import allowed_devices, nic_of
+from xapi.actions.vif_settings import STATIC_ADDRESSES
 from xapi.datamodel.classes import VIF, VM, Network, VMGuestMetrics
 from xapi.datamodel.classes.vm import VmPowerState
 from xapi.datamodel.failure import Failure
@@ -20,11 +20,16 @@ NULL = "OpaqueRef:NULL"
 DEAD = "OpaqueRef:dead"
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[WiredHouse]:
+    with wired_house(bridges="br-mine") as wired:
+        yield wired
+
+
 @pytest.fixture
-def wired(house: House) -> Iterator[WiredHouse]:
-    made = WiredHouse(house)
-    yield made
-    made.close()
+def wired(shared: WiredHouse) -> Iterator[WiredHouse]:
+    yield shared
+    shared.no_faults()
 
 
 def refused(call: object, *params: object) -> list[str]:
@@ -263,8 +268,7 @@ def test_plugging_brings_up_the_pif_of_its_network(wired: WiredHouse) -> None:
     assert "xenbr1" in wired.bridges  # a bridge with a card stays until its PIF is unplugged
 
 
-def test_an_unmanaged_network_must_have_its_bridge(house: House) -> None:
-    wired = WiredHouse(house, bridges="br-mine")
+def test_an_unmanaged_network_must_have_its_bridge(wired: WiredHouse) -> None:
     vm = wired.vm("a", running=True)
     absent = wired.network("absent", bridge="br-absent", managed=False)
     present = wired.network("present", bridge="br-mine", managed=False)
@@ -274,7 +278,6 @@ def test_an_unmanaged_network_must_have_its_bridge(house: House) -> None:
     wired.client.VIF.plug(vif)
     wired.client.VIF.unplug(vif)
     assert "br-mine" in wired.bridges
-    wired.close()
 
 
 def test_moving_a_halted_vms_vif_changes_the_record_only(wired: WiredHouse) -> None:
@@ -353,14 +356,23 @@ def test_allowed_addresses_are_of_their_family(wired: WiredHouse, message: str, 
     assert refused(lambda: wired.client(f"VIF.{message}", vif, value)) == ["INVALID_IP_ADDRESS_SPECIFIED", field]
 
 
+def says_static(wired: WiredHouse, vm: str) -> bool:
+    guest = wired.db.find(VMGuestMetrics, wired.db.get(VM, vm).guest_metrics)
+    return guest is not None and guest.other.get(STATIC_ADDRESSES) == "1"
+
+
 def test_the_guests_address_is_set_where_its_agent_can(wired: WiredHouse) -> None:
-    vm = wired.vm("a", running=True)
+    linux = make(wired, wired.vm("Debian", running=True), wired.network("n"))
+    refusal = refused(wired.client.VIF.configure_ipv4, linux, "Static", "10.0.0.5/24", "")
+    assert refusal == ["VM_LACKS_FEATURE", wired.client.VIF.get_VM(linux)]
+    vm = wired.vm("Windows 10")
+    with wired.db.transaction() as transaction:
+        guest = transaction.create(VMGuestMetrics, other={STATIC_ADDRESSES: "1"})
+        transaction.update(VM, vm, guest_metrics=guest)
+    wired.start(vm)
     vif = make(wired, vm, wired.network("n"))
     wired.client.VIF.plug(vif)
-    assert refused(wired.client.VIF.configure_ipv4, vif, "Static", "10.0.0.5/24", "") == ["VM_LACKS_FEATURE", vm]
-    with wired.db.transaction() as transaction:
-        guest = transaction.create(VMGuestMetrics, other={"feature-static-ip-setting": "1"})
-        transaction.update(VM, vm, guest_metrics=guest)
+    wired.until(VM, vm, lambda: says_static(wired, vm))
     wired.client.VIF.configure_ipv4(vif, "Static", "10.0.0.5/24", "10.0.0.1")
     wired.client.VIF.configure_ipv6(vif, "Static", "fd00::5/64", "")
     nic = wired.nics(vm)[0]
@@ -398,13 +410,12 @@ def test_plain_bridges_carry_no_trunks(wired: WiredHouse) -> None:
     assert refused(wired.client.VIF.add_trunks, vif, "4095") == ["VLAN_TAG_INVALID", "4095"]
 
 
-def test_open_vswitch_carries_trunks(house: House) -> None:
-    wired = WiredHouse(house, backend="openvswitch")
-    vif = make(wired, wired.vm("a"), wired.network("n"))
-    wired.client.VIF.set_trunks(vif, ["7", "9"])
-    wired.client.VIF.remove_trunks(vif, "9")
-    assert nic_of(wired.db, wired.db.get(VIF, vif)).other == {"trunks": "7"}
-    wired.close()
+def test_open_vswitch_carries_trunks() -> None:
+    with wired_house(backend="openvswitch") as wired:
+        vif = make(wired, wired.vm("a"), wired.network("n"))
+        wired.client.VIF.set_trunks(vif, ["7", "9"])
+        wired.client.VIF.remove_trunks(vif, "9")
+        assert nic_of(wired.db, wired.db.get(VIF, vif)).other == {"trunks": "7"}
 
 
 def test_only_a_suspended_vm_may_come_with_attached_cards(wired: WiredHouse) -> None:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Event
 from typing import Any
 
+from tests.fakes.clock import FakeClock
 from tests.fakes.house import House
 from xapi.actions.attach_networks import AttachNetworks
 from xapi.actions.pif_scan import start_networking
@@ -14,6 +20,18 @@ from xapi.network.simulator.driver import SimulatedNetwork
 from xapi.network.simulator.settings import NetworkSimulatorConfig
 
 MIB = 1 << 20
+
+
+@contextmanager
+def wired_house(**settings: str) -> Iterator[WiredHouse]:
+    with TemporaryDirectory(prefix="xapi-") as directory:
+        house = House(Path(directory), FakeClock())
+        wired = WiredHouse(house, **settings)
+        try:
+            yield wired
+        finally:
+            wired.driver.close()
+            house.close()
 
 
 class WiredHouse:
@@ -60,7 +78,9 @@ class WiredHouse:
     def start(self, vm: str) -> None:
         row = self.db.get(VM, vm)
         domains = self.toolstack.hypervisor.domains
-        state = domains.create(DomainConfig(row.uuid, row.name_label, DomainKind.PV, Memory.fixed(64 * MIB)))
+        state = domains.create(
+            DomainConfig(row.uuid, row.name_label, DomainKind.PV, Memory.fixed(64 * MIB), os_hint=row.name_label)
+        )
         domains.unpause(row.uuid)
         with self.db.transaction() as transaction:
             transaction.update(VM, vm, power_state=VmPowerState.RUNNING, resident_on=self.host, domid=state.domid)
@@ -79,5 +99,17 @@ class WiredHouse:
         }
         return {**rows, "bridges": dict(self.driver.configs), "ports": dict(self.driver.placed)}
 
-    def close(self) -> None:
-        self.driver.close()
+    def until(self, entity: type[Any], ref: str, holds: Callable[[], bool]) -> None:
+        """Wait until something holds that can only become true when the object changes."""
+        changed = Event()
+        forget = self.db.waiters.add([(entity, ref)], changed.set)
+        try:
+            while not holds():
+                assert changed.wait(30), "nothing has changed"
+                changed.clear()
+        finally:
+            forget()
+
+    def no_faults(self) -> None:
+        self.toolstack.hypervisor.configure({})
+        self.driver.configure({})

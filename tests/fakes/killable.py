@@ -6,7 +6,6 @@ import multiprocessing
 import shutil
 import threading
 from multiprocessing.connection import Connection
-from pathlib import Path
 
 from tests.fakes.served import OPTIONS, Doors, new_state
 
@@ -30,9 +29,11 @@ class Killable(Doors):
     def __init__(self) -> None:
         self.clients = []
         self.state = new_state()
+        self.running = False
         self.start()
 
     def start(self) -> None:
+        """Start the server and wait until it listens."""
         here, there = CONTEXT.Pipe(duplex=False)
         self.process = CONTEXT.Process(target=serve, args=(str(self.state), there), daemon=True)
         self.process.start()
@@ -41,14 +42,17 @@ class Killable(Doors):
             if not here.poll(60):
                 raise TimeoutError("the server does not start")
             self.https, self.http = here.recv()
+        self.running = True
 
     def kill(self) -> None:
         """End the process as a loss of power would, but for the disk's own cache."""
+        self.running = False
         self.process.kill()
         self.process.join(30)
         self.process.close()
 
     def close(self) -> None:
         self.close_clients()
-        self.kill()
+        if self.running:
+            self.kill()
         shutil.rmtree(self.state)

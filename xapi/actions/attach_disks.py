@@ -54,7 +54,7 @@ class AttachDisks:
             return present.backend
         handle, vdi = self._repositories.of_vdi(self._database, volume.key)
         read_only = mode is DiskMode.READ_ONLY
-        if not vdi.sharable or read_only:
+        if not vdi.sharable or vdi.read_only:
             found = _Attached(handle.uuid, vdi.location, _backend(handle.attach(vdi.location, read_only)), {uuid})
             with self._lock:
                 self._single[(uuid, volume.key)] = found
@@ -120,13 +120,28 @@ class AttachDisks:
         """Forget that a VDI was reachable for a domain; does nothing for one that was not."""
         with self._lock:
             found = self._single.pop((uuid, volume.key), None)
-            shared = self._shared.get(volume.key)
-            if found is None and shared is not None and uuid in shared.domains:
-                shared.domains.discard(uuid)
-                if not shared.domains:
-                    found = self._shared.pop(volume.key)
-        handle = self._handle(found, volume.key) if found is not None else None
-        if found is not None and handle is not None:
+            shared = volume.key in self._shared
+        if found is not None:
+            self._give_back(found, volume.key)
+        elif shared:
+            with self._turn(volume.key):
+                self._leave(uuid, volume.key)
+
+    def _leave(self, uuid: str, key: str) -> None:
+        """Take a domain off a shared disk, which is given back by the last one."""
+        with self._lock:
+            shared = self._shared.get(key)
+            if shared is None or uuid not in shared.domains:
+                return
+            shared.domains.discard(uuid)
+            if shared.domains:
+                return
+            del self._shared[key]
+        self._give_back(shared, key)
+
+    def _give_back(self, found: _Attached, key: str) -> None:
+        handle = self._handle(found, key)
+        if handle is not None:
             handle.detach(found.location)
 
     def _handle(self, found: _Attached, key: str) -> storage.AttachedSr | None:

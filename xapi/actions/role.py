@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from xapi.datamodel.classes import Role
 from xapi.datamodel.classes import role as api
@@ -70,11 +70,8 @@ def get_by_permission_name_label(ctx: Context, label: str) -> tuple[Ref[Role], .
 @overrides("role.get_all_records_where")
 def get_all_records_where(ctx: Context, expr: str) -> dict[Ref[Role], Role]:
     """The roles that a query picks, or one of the two halves that GUIs ask for."""
-    picks: Any
-    if expr == ONLY_ROLES:
-        picks = lambda row: bool(row.subroles)  # noqa: E731 - one of three tests
-    elif expr == ONLY_PERMISSIONS:
-        picks = lambda row: not row.subroles  # noqa: E731
-    else:
-        picks = query.compile(expr, Role)
-    return {role.ref: role for role in ctx.db.all(Role) if picks(role)}
+    roles = ctx.db.all(Role)
+    if expr in (ONLY_ROLES, ONLY_PERMISSIONS):
+        return {role.ref: role for role in roles if bool(role.subroles) == (expr == ONLY_ROLES)}
+    picks = query.compile(expr, Role)
+    return {role.ref: role for role in roles if picks(role)}

@@ -29,6 +29,8 @@ def _relations() -> dict[type[Entity], tuple[Relation, ...]]:
             if not field.inverse:
                 continue
             other = CATALOG.inverse_of(field)
+            if other is field:  # role.subroles is declared to mirror itself, yet a role is no part of its parts
+                continue
             found[entity].append(Relation(field.index, True, field.derived, other.owner, other.index))
             if field.derived:
                 found[other.owner].append(Relation(other.index, False, False, entity, field.index))

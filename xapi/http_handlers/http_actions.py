@@ -6,10 +6,9 @@ These are the doors besides XML-RPC and JSON-RPC; those two are among them too, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
-from xapi.datamodel.model import NOTHING
 from xapi.datamodel.roles import (
     LOCAL_ROOT,
     POOL_ADMIN,
@@ -39,7 +38,7 @@ class HttpAction:
     role: Role
     client_certificate: bool = False
     checked: bool = True
-    sub_actions: Mapping[str, Role] = NOTHING
+    sub_actions: Mapping[str, Role] = field(default_factory=dict)
 
     @property
     def permission(self) -> str:

@@ -6,7 +6,6 @@ buffer. Between blocks the task is asked whether somebody wants the transfer to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final, Protocol
 
 from xapi.datamodel.errors import IMPORT_ERROR_PREMATURE_EOF
@@ -100,7 +99,7 @@ def take(source: Source, count: int) -> bytes:
     return bytes(buffer)
 
 
-def answer_early(ctx: Context, exchange: Exchange, headers: tuple[tuple[str, str], ...]) -> None:
+def answer_early(exchange: Exchange, headers: tuple[tuple[str, str], ...]) -> None:
     """Send the head of the answer before the body is read, to a client that wants it so.
 
     Clients that speak HTTP/1.0 send their upload only once they have read 200; all others learn at the end how it went.
@@ -111,21 +110,14 @@ def answer_early(ctx: Context, exchange: Exchange, headers: tuple[tuple[str, str
 
 def send_range(exchange: Exchange, reader: DiskReader, offset: int, length: int, progress: Progress) -> None:
     """Send a range of a disk as a part of the answer's body; holes are sent from memory."""
-    for place, count, descriptor, start in pieces(reader, offset, length):
-        if descriptor < 0:
-            send_zeros(exchange, count, progress)
-            continue
-        for done in range(0, count, PIECE):
-            size = min(PIECE, count - done)
-            exchange.sendfile(descriptor, start + done, size)
-            progress.add(size)
-        del place
-
-
-def pieces(reader: DiskReader, offset: int, length: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (offset, length, descriptor or -1, place in it) for the pieces of a range of a disk."""
     for extent in reader.extents(offset, length):
-        yield extent.offset, extent.length, extent.descriptor, extent.place
+        if extent.zero:
+            send_zeros(exchange, extent.length, progress)
+            continue
+        for done in range(0, extent.length, PIECE):
+            size = min(PIECE, extent.length - done)
+            exchange.sendfile(extent.descriptor, extent.place + done, size)
+            progress.add(size)
 
 
 def send_zeros(exchange: Exchange, count: int, progress: Progress) -> None:

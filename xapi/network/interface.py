@@ -184,6 +184,15 @@ class Port:
     trunks: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ControllerTarget:
+    """An SDN controller: the switches connect to its address and port by TLS, or wait for it when `passive`."""
+
+    passive: bool = False
+    address: str = ""
+    port: int = 6632
+
+
 class NetworkError(Exception):
     """Every refusal or failure of a network driver is one of these."""
 
@@ -334,6 +343,9 @@ class NetworkDriver(Protocol):
     @property
     def ports(self) -> Ports:
         """Interfaces are put on bridges here."""
+
+    def set_controller(self, target: ControllerTarget | None) -> None:
+        """Let an SDN controller steer all bridges, or none any more; raises NotSupported without Open vSwitch."""
 
     def configure(self, keys: Mapping[str, str]) -> None:
         """Take all run-time keys (of host.other_config) at each call; raises InvalidNetworkConfiguration."""

@@ -169,9 +169,10 @@ class Disks(Protocol):
         """Grow a disk, attached or not; the guest has to be told by whoever serves it."""
 
     def snapshot(self, location: str, uuid: str, is_a_snapshot: bool = True) -> VdiFacts:
-        """Freeze what a disk holds now into a new, read-only disk; the original keeps its location.
+        """Freeze what a disk holds now into a new disk; the original keeps its location.
 
-        Works on attached disks too. ChainTooDeep, SrFull, VdiMissing.
+        Works on attached disks too. Without `is_a_snapshot` the new disk is an ordinary one, as after a clone.
+        ChainTooDeep, SrFull, VdiMissing.
         """
 
     def clone(self, location: str, uuid: str) -> VdiFacts:

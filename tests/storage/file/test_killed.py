@@ -173,6 +173,7 @@ def test_snapshot(prepared: Path, tmp_path: Path) -> None:
     ends_old_or_new(prepared, tmp_path, lambda sr: sr.snapshot(PLAIN, MADE))
 
 
+@pytest.mark.slow
 def test_snapshot_of_a_tracked_disk(prepared: Path, tmp_path: Path) -> None:
     ends_old_or_new(prepared, tmp_path, lambda sr: sr.snapshot(TRACKED, MADE))
 

@@ -107,9 +107,7 @@ class Work:
 
 
 @contextmanager
-def working_on_sr(
-    ctx: Context, sr: Ref[SR], operation: StorageOperations, *, alone: bool = False
-) -> Iterator[Work]:
+def working_on_sr(ctx: Context, sr: Ref[SR], operation: StorageOperations, *, alone: bool = False) -> Iterator[Work]:
     """Work on an SR that is attached here; with `alone`, no disk of it changes meanwhile."""
     repositories = repositories_of(ctx)
     task = ctx.task.ref  # made here, as it cannot be made within a transaction
@@ -127,9 +125,7 @@ def working_on_sr(
 
 
 @contextmanager
-def working_on_disk(
-    ctx: Context, vdi: Ref[VDI], operation: VdiOperations, on_sr: StorageOperations
-) -> Iterator[Work]:
+def working_on_disk(ctx: Context, vdi: Ref[VDI], operation: VdiOperations, on_sr: StorageOperations) -> Iterator[Work]:
     """Work on a disk of an SR that is attached here, after whoever works on it now; VDI_NOT_MANAGED for inner nodes."""
     repositories = repositories_of(ctx)
     task = ctx.task.ref

@@ -77,9 +77,7 @@ class _NeedsCopy(Exception):
     """The driver makes clones, but not of this disk."""
 
 
-def _split(
-    ctx: Context, vdi: Ref[VDI], operation: VdiOperations, on_sr: StorageOperations, fork: Fork
-) -> Ref[VDI]:
+def _split(ctx: Context, vdi: Ref[VDI], operation: VdiOperations, on_sr: StorageOperations, fork: Fork) -> Ref[VDI]:
     with working_on_disk(ctx, vdi, operation, on_sr) as work, ExitStack() as undo:
         facts = fork(work.handle, work.vdi.location, str(uuids.uuid4()))
         undoing(undo, work.handle.destroy, facts.location)
@@ -255,9 +253,7 @@ def list_changed_blocks(ctx: Context, vdi_from: Ref[VDI], vdi_to: Ref[VDI]) -> s
     """Which blocks may differ between two disks, a bit for each 64 KiB, in base64."""
     base = ctx.db.get(VDI, vdi_from)
     ctx.db.get(VDI, vdi_to)
-    work = working_on_disk(
-        ctx, vdi_to, VdiOperations.LIST_CHANGED_BLOCKS, StorageOperations.VDI_LIST_CHANGED_BLOCKS
-    )
+    work = working_on_disk(ctx, vdi_to, VdiOperations.LIST_CHANGED_BLOCKS, StorageOperations.VDI_LIST_CHANGED_BLOCKS)
     with work as under_way:
         if not base.managed:
             raise VDI_NOT_MANAGED(vdi_from)

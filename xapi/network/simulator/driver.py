@@ -19,6 +19,7 @@ from xapi.network.interface import (
     BridgeState,
     Card,
     CardBond,
+    ControllerTarget,
     DeviceInUse,
     Filtering,
     InvalidNetworkConfiguration,
@@ -41,6 +42,7 @@ from xapi.network.simulator.journal import (
     Journal,
     bridge_from_plain,
     bridge_to_plain,
+    controller_to_plain,
     port_from_plain,
     port_to_plain,
 )
@@ -65,6 +67,7 @@ class SimulatedNetwork:
         self._journal = Journal(directory)
         self.configs: dict[str, BridgeConfig] = {name: BridgeConfig(name) for name in self._config.bridges}
         self.placed: dict[str, Port] = {}
+        self.controller: ControllerTarget | None = None
         try:
             self._remember()
         except BaseException:
@@ -78,6 +81,15 @@ class SimulatedNetwork:
     def backend(self) -> Backend:
         """What makes the bridges."""
         return self._config.backend
+
+    def set_controller(self, target: ControllerTarget | None) -> None:
+        """Let an SDN controller steer all bridges, or none any more."""
+        self.wishes.strike("set_controller")
+        if target is not None and self.backend is not Backend.OPENVSWITCH:
+            raise NotSupported("an SDN controller without Open vSwitch")
+        with self.changing() as journal:
+            journal.append(controller_to_plain(target))
+            self.controller = target
 
     def configure(self, keys: Mapping[str, str]) -> None:
         """Take all run-time keys (of host.other_config) at each call; raises InvalidNetworkConfiguration.
@@ -130,6 +142,8 @@ class SimulatedNetwork:
                     case {"port": plain}:
                         port = port_from_plain(plain)
                         self.placed[port.name] = port
+                    case {"controller": plain}:
+                        self.controller = None if plain is None else ControllerTarget(**plain)
                     case {"no bridge": name}:
                         self.configs.pop(name, None)
                     case {"no port": name}:
@@ -138,6 +152,7 @@ class SimulatedNetwork:
                 raise StateUnusable("network", f"a line of the journal is damaged: {error}") from error
         self._journal.rewrite(
             [
+                controller_to_plain(self.controller),
                 *(bridge_to_plain(config) for config in self.configs.values()),
                 *(port_to_plain(port) for port in self.placed.values()),
             ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from xapi.network.interface import ConfigurationFailed, InvalidNetworkConfiguration
 
 PREFIX = "network-simulator:"
-OPERATIONS = frozenset({"nics", "bring_up", "take_down", "attach", "detach", "set_filtering"})
+OPERATIONS = frozenset({"nics", "bring_up", "take_down", "attach", "detach", "set_filtering", "set_controller"})
 
 
 @dataclass(slots=True)

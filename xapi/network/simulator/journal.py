@@ -21,6 +21,7 @@ from xapi.network.interface import (
     BridgeConfig,
     Card,
     CardBond,
+    ControllerTarget,
     Filtering,
     Ipv4,
     Ipv6,
@@ -104,6 +105,11 @@ def bridge_to_plain(config: BridgeConfig) -> dict[str, Any]:
 def port_to_plain(port: Port) -> dict[str, Any]:
     """A port in values that JSON knows."""
     return {"port": _plain(port)}
+
+
+def controller_to_plain(target: ControllerTarget | None) -> dict[str, Any]:
+    """A controller, or that there is none, in values that JSON knows."""
+    return {"controller": None if target is None else _plain(target)}
 
 
 def _plain(value: Any) -> Any:

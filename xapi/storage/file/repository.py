@@ -118,6 +118,20 @@ class FileSr:
         """The directory where the SR is reached on this host."""
         return self._directory.path
 
+    @contextmanager
+    def exclusive(self) -> Iterator[Tree]:
+        """Hold the SR's lock for somebody who works on its chains, with all images looked at anew.
+
+        Nothing else changes the directory meanwhile; the tree has to be told (`reread`) what was changed inside.
+        """
+        with self._held():
+            self._tree.refresh()
+            yield self._tree
+
+    def is_held(self, location: str) -> bool:
+        """Whether somebody has the disk attached or open."""
+        return location in self._attachments.held()
+
     # Looking
 
     @contextmanager
@@ -319,7 +333,7 @@ class FileSr:
     @contextmanager
     def _paused(self, location: str) -> Iterator[None]:
         with ExitStack() as stack:
-            if location in self._attachments.held():
+            if self.is_held(location):
                 stack.enter_context(self._data_paths.paused(self.uuid, location))
             yield
 

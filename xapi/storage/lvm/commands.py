@@ -1,0 +1,67 @@
+"""The command lines that LVM is run with. Names come from `volumes`, so that none of them can look like an option."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xapi.storage.lvm.volumes import GROUP_FIELDS, HIDDEN_TAG, VOLUME_FIELDS
+
+REPORT = ("--reportformat", "json", "--units", "b", "-o")
+
+
+def list_volumes(group: str) -> list[str]:
+    """Report the logical volumes of a group."""
+    return ["lvs", *REPORT, VOLUME_FIELDS, "--", group]
+
+
+def show_group(group: str) -> list[str]:
+    """Report a volume group."""
+    return ["vgs", *REPORT, GROUP_FIELDS, "--", group]
+
+
+def create_group(group: str, devices: Sequence[str]) -> list[str]:
+    """Make a volume group on devices, with room before the data that keeps it aligned."""
+    return ["vgcreate", "--metadatasize", "10M", "--physicalextentsize", "4M", "--", group, *devices]
+
+
+def remove_group(group: str) -> list[str]:
+    """Remove an empty volume group."""
+    return ["vgremove", "--yes", "--", group]
+
+
+def create_volume(group: str, name: str, size: int, tag: str = "", active: bool = True) -> list[str]:
+    """Make a logical volume of `size` bytes, whose beginning is made to forget what was there."""
+    activation = ["--wipesignatures", "n"] if active else ["--activate", "n", "--zero", "n"]
+    tags = ["--addtag", tag] if tag else []
+    return ["lvcreate", "--yes", "--name", name, "--size", f"{size}B", *activation, *tags, "--", group]
+
+
+def remove_volume(group: str, name: str) -> list[str]:
+    """Remove a logical volume."""
+    return ["lvremove", "--yes", "--", f"{group}/{name}"]
+
+
+def rename_volume(group: str, name: str, new_name: str) -> list[str]:
+    """Rename a logical volume."""
+    return ["lvrename", "--", group, name, new_name]
+
+
+def resize_volume(group: str, name: str, size: int) -> list[str]:
+    """Make a logical volume `size` bytes large, smaller too."""
+    return ["lvresize", "--force", "--size", f"{size}B", "--", f"{group}/{name}"]
+
+
+def activate_volume(group: str, name: str, read_only: bool = False) -> list[str]:
+    """Make a logical volume appear as a device."""
+    permission = ["--permission", "r" if read_only else "rw"]
+    return ["lvchange", "--activate", "y", *permission, "--", f"{group}/{name}"]
+
+
+def deactivate_volume(group: str, name: str) -> list[str]:
+    """Make a logical volume's device go."""
+    return ["lvchange", "--activate", "n", "--", f"{group}/{name}"]
+
+
+def hide_volume(group: str, name: str, hidden: bool) -> list[str]:
+    """Tag a logical volume as an inner node of a chain, or take the tag away."""
+    return ["lvchange", "--addtag" if hidden else "--deltag", HIDDEN_TAG, "--", f"{group}/{name}"]

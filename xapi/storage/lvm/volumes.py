@@ -1,0 +1,135 @@
+"""How XenServer names and sizes its logical volumes, and what LVM's reports say of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from xapi.storage.errors import StorageFailure
+from xapi.storage.facts import MAXIMUM_VHD_SIZE
+from xapi.storage.file.directory import UUID, is_uuid
+from xapi.storage.vhd.layout import BLOCK_SIZE, FOOTER_SIZE, HEADER_SIZE, SECTOR
+
+GROUP_PREFIX = "VG_XenStorage-"
+PREFIXES = {"vhd": "VHD-", "raw": "LV-"}
+METADATA_VOLUME = "MGT"
+METADATA_SIZE = 4 << 20
+HIDDEN_TAG = "hidden"
+EXTENT = 4 << 20
+"""The extents of XenServer's volume groups, in bytes: every volume's size is a multiple."""
+LOCATOR_ROOM = 3 * 2 * SECTOR
+PAGE = 4096
+LVM_GROUP_MISSING = 92
+LVM_REPORT_UNREADABLE = 100
+
+VOLUME_NAME = re.compile(rf"(VHD|LV)-({UUID.pattern})")
+VOLUME_FIELDS = "lv_name,lv_size,lv_attr,lv_tags"
+GROUP_FIELDS = "vg_name,vg_size,vg_free,vg_extent_size"
+
+
+def group_name(sr_uuid: str) -> str:
+    """Return the volume group of an SR; StorageFailure for what is no UUID."""
+    if not is_uuid(sr_uuid):
+        raise StorageFailure(f"{sr_uuid!r} is not a UUID", 1)
+    return GROUP_PREFIX + sr_uuid
+
+
+def volume_name(uuid: str, format: str) -> str:
+    """Return the logical volume of a disk; StorageFailure for what is no UUID."""
+    if not is_uuid(uuid):
+        raise StorageFailure(f"{uuid!r} is not a UUID", 1)
+    return PREFIXES[format] + uuid
+
+
+def whole_extents(size: int) -> int:
+    """Return the size of the volume that holds `size` bytes."""
+    return -(-size // EXTENT) * EXTENT
+
+
+def metadata_size(virtual_size: int) -> int:
+    """Return the bytes in a VHD of `virtual_size` before its first block, and its footer at the end."""
+    blocks = -(-virtual_size // BLOCK_SIZE)
+    table = -(-blocks * 4 // SECTOR) * SECTOR
+    batmap = SECTOR + -(-blocks // (8 * SECTOR)) * SECTOR
+    return FOOTER_SIZE + HEADER_SIZE + table + batmap + LOCATOR_ROOM + FOOTER_SIZE
+
+
+def full_size(virtual_size: int) -> int:
+    """Return the volume in which every block of a VHD has room, and its metadata may grow to the largest disk's."""
+    blocks = -(-virtual_size // BLOCK_SIZE)
+    return whole_extents(metadata_size(MAXIMUM_VHD_SIZE) + blocks * (BLOCK_SIZE + PAGE))
+
+
+def empty_size() -> int:
+    """Return the volume for a VHD without a block: what a read-only snapshot needs."""
+    return whole_extents(metadata_size(MAXIMUM_VHD_SIZE))
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """A logical volume that is a disk; size in bytes."""
+
+    uuid: str
+    format: str
+    name: str
+    size: int
+    active: bool
+    open: bool
+    read_only: bool
+    hidden: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A volume group; sizes in bytes."""
+
+    name: str
+    size: int
+    free: int
+    extent: int
+
+
+def parse_volumes(report: str) -> list[Volume]:
+    """Return the disks in what `lvs --reportformat json` printed; other volumes, such as MGT, are no disks."""
+    return [volume for row in _rows(report, "lv") if (volume := _volume(row)) is not None]
+
+
+def _volume(row: dict[str, str]) -> Volume | None:
+    match = VOLUME_NAME.fullmatch(row.get("lv_name", ""))
+    if match is None:
+        return None
+    attributes = row.get("lv_attr", "").ljust(10, "-")
+    return Volume(
+        uuid=match[2],
+        format="vhd" if match[1] == "VHD" else "raw",
+        name=match[0],
+        size=_bytes(row.get("lv_size", "")),
+        active=attributes[4] == "a",
+        open=attributes[5] == "o",
+        read_only=attributes[1] in "rR",
+        hidden=HIDDEN_TAG in row.get("lv_tags", "").split(","),
+    )
+
+
+def parse_group(report: str) -> Group:
+    """Return the one volume group in what `vgs --reportformat json` printed; StorageFailure if there is none."""
+    for row in _rows(report, "vg"):
+        sizes = (_bytes(row.get(key, "")) for key in ("vg_size", "vg_free", "vg_extent_size"))
+        return Group(row.get("vg_name", ""), *sizes)
+    raise StorageFailure("there is no such volume group", LVM_GROUP_MISSING)
+
+
+def _rows(report: str, kind: str) -> list[dict[str, str]]:
+    try:
+        rows = [row for part in json.loads(report)["report"] for row in part.get(kind, [])]
+        return [{str(key): str(value) for key, value in row.items()} for row in rows]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise StorageFailure(f"LVM's report cannot be read: {error}", LVM_REPORT_UNREADABLE) from error
+
+
+def _bytes(text: str) -> int:
+    digits = text.removesuffix("B")
+    if not (digits.isascii() and digits.isdigit()):
+        raise StorageFailure(f"LVM's report has a size that is none: {text!r}", LVM_REPORT_UNREADABLE)
+    return int(digits)
