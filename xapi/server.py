@@ -19,6 +19,7 @@ from typing import Any
 from xapi import actions
 from xapi.actions.attach_disks import AttachDisks
 from xapi.actions.attach_networks import AttachNetworks
+from xapi.actions.sr.attaching import plug_at_start
 from xapi.actions.storage_repositories import StorageRepositories
 from xapi.datamodel.classes import Host
 from xapi.db.database import Database
@@ -120,6 +121,7 @@ class RunningServer:
             AttachDisks: AttachDisks(database, repositories),
             AttachNetworks: attach_networks,
         }
+        plug_at_start(database, repositories, started.to_plug)
         attach_networks.remember()
         hypervisor.configure(database.get(Host, started.this_host).other_config)
         guests = GuestWatcher(self.toolstack)

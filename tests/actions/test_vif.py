@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.actions.wired_house import WiredHouse, wired_house
+from tests.actions.wired_house import WiredHouse, refused, wired_house
 from xapi.actions.addresses import is_mac, mac_from_seed, random_mac
 from xapi.actions.attach_networks import AttachNetworks
 from xapi.actions.vif import allowed_devices, nic_of
@@ -30,12 +30,6 @@ def shared() -> Iterator[WiredHouse]:
 def wired(shared: WiredHouse) -> Iterator[WiredHouse]:
     yield shared
     shared.no_faults()
-
-
-def refused(call: object, *params: object) -> list[str]:
-    with pytest.raises(Failure) as failure:
-        call(*params)  # type: ignore[operator]
-    return failure.value.description
 
 
 def make(wired: WiredHouse, vm: str, network: str, **fields: object) -> str:

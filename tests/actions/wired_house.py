@@ -9,12 +9,15 @@ from tempfile import TemporaryDirectory
 from threading import Event
 from typing import Any
 
+import pytest
+
 from tests.fakes.clock import FakeClock
 from tests.fakes.house import House
 from xapi.actions.attach_networks import AttachNetworks
 from xapi.actions.pif_scan import start_networking
 from xapi.datamodel.classes import VM, Host, VMMetrics
 from xapi.datamodel.classes.vm import DomainType, VmPowerState
+from xapi.datamodel.failure import Failure
 from xapi.hypervisor.interface import DomainConfig, DomainKind, Memory
 from xapi.network.simulator.driver import SimulatedNetwork
 from xapi.network.simulator.settings import NetworkSimulatorConfig
@@ -113,3 +116,9 @@ class WiredHouse:
     def no_faults(self) -> None:
         self.toolstack.hypervisor.configure({})
         self.driver.configure({})
+
+
+def refused(call: Callable[..., Any], *params: object) -> list[str]:
+    with pytest.raises(Failure) as failure:
+        call(*params)
+    return failure.value.description

@@ -74,7 +74,8 @@ class _Class:
         self._name = name
 
     def __getattr__(self, message: str) -> Any:
-        return lambda *params: self._caller(f"{self._name}.{message}", *params)
+        # `event.from` is called as `event.from_`, as Python keeps the word for itself.
+        return lambda *params: self._caller(f"{self._name}.{message.rstrip('_')}", *params)
 
 
 def _wait(waiting: Waiting) -> Outcome:

@@ -89,7 +89,7 @@ class AttachDisks:
     def _mode(self, uuid: str, key: str) -> DiskMode:
         vm, vdi = self._database.by_uuid(VM, uuid), self._database.get(VDI, key)
         drives = (self._database.find(VBD, ref) for ref in vdi.VBDs)
-        modes = {drive.mode for drive in drives if drive is not None and vm is not None and drive.VM == vm.ref}
+        modes = {drive.mode for drive in drives if drive is not None and vm is not None and vm.ref == drive.VM}
         return DiskMode.READ_ONLY if modes == {VbdMode.RO} else DiskMode.READ_WRITE
 
     def activate(self, uuid: str, volume: Volume, mode: DiskMode) -> None:

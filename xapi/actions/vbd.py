@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 from xapi.actions.attach_disks import LIVE, AttachDisks
-from xapi.actions.device_names import MOST, device_name, device_number
+from xapi.actions.device_names import MOST, device_number
 from xapi.actions.sr.contents import drop_drive
 from xapi.actions.vm.domain_config import KINDS, disk_of
 from xapi.actions.vm.domains import perform

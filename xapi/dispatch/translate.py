@@ -16,7 +16,7 @@ from xapi.datamodel.errors import (
     INTERNAL_ERROR,
     INVALID_VALUE,
     OPERATION_NOT_ALLOWED,
-    SR_FULL,
+    SR_NOT_EMPTY,
     TASK_CANCELLED,
     VDI_IN_USE,
     VDI_MISSING,
@@ -99,17 +99,21 @@ def from_hypervisor(ctx: Context, error: HypervisorError) -> Failure:
 
 
 def _vdi_at(ctx: Context, location: str) -> str:
-    for row in ctx.db.all(VDI):
-        if location in (row.location, row.uuid):
-            return row.ref
-    return location
+    """The reference of the disk at a location, which mostly is its UUID; the location itself when no row has it."""
+    known = ctx.db.by_uuid(VDI, location)
+    if known is not None:
+        return known.ref
+    return next((row.ref for row in ctx.db.all(VDI) if row.location == location), location)
 
 
 def from_storage(ctx: Context, error: StorageFailure) -> Failure:
-    """The failure for an error of a storage driver: XenAPI's own where it has one, else a numbered backend failure."""
+    """The failure for an error of a storage driver: XenAPI's own where clients know it, else a numbered one.
+
+    A full SR is SR_BACKEND_FAILURE_44 and a size that cannot be had 79, for these are what clients look for.
+    """
     match error:
-        case storage.SrFull(requested=requested, available=available):
-            return SR_FULL(requested, available)
+        case storage.SrNotEmpty():
+            return SR_NOT_EMPTY()
         case storage.VdiInUse():
             return VDI_IN_USE(_vdi_at(ctx, error.location), error.operation)
         case storage.VdiReadOnly():

@@ -254,6 +254,8 @@ def _receive_fixed(stream: Position, front: bytes, writer: DiskWriter, vdi: str,
         got = fill(stream, view[kept : kept + wanted]) if wanted else 0
         ready = kept + got - FOOTER_SIZE
         last = got < wanted or not wanted
+        if ready % SECTOR:
+            raise IMPORT_ERROR("this is no VHD: it neither begins nor ends with a footer")
         if ready:
             writer.pwrite(offset, view[:ready])
             offset += ready

@@ -156,6 +156,22 @@ def test_open_disk_cannot_be_destroyed(path: Path) -> None:
     sr.destroy(disk)
 
 
+def test_disk_that_is_being_imported_cannot_be_split_or_grown(path: Path) -> None:
+    sr = attach(path)
+    disk = new_disk(sr)
+    with sr.open_for_writing(disk) as writer:
+        for action in (lambda: sr.snapshot(disk, new_uuid()), lambda: sr.clone(disk, new_uuid())):
+            with pytest.raises(VdiInUse):
+                action()
+        with pytest.raises(VdiInUse):
+            sr.resize_online(disk, 8 * MIB)
+        writer.pwrite(0, b"x" * 512)
+    with sr.open_for_reading(disk) as reader:
+        sr.snapshot(disk, new_uuid())
+        assert reader.pread(0, 512) == b"x" * 512
+    assert not sr.is_held(disk)
+
+
 # A model
 
 

@@ -18,7 +18,7 @@ from xapi.datamodel.model import NULL, Ref
 from xapi.db.database import Transaction
 from xapi.dispatch.context import Context
 from xapi.dispatch.perform import run_message
-from xapi.hypervisor.interface import DomainKind, DomainState
+from xapi.hypervisor.interface import DomainKind, DomainState, GuestAgent
 from xapi.hypervisor.plan import Plan
 from xapi.hypervisor.run import Crew, run
 from xapi.hypervisor.steps import Step
@@ -76,6 +76,8 @@ def mark_running(ctx: Context, vm: Ref[VM], state: VmPowerState) -> None:
         _note_devices(transaction, row, attached=True)
         if not row.consoles:
             _make_console(ctx, transaction, vm)
+        if domain.agent is not None:
+            _note_agent(ctx, transaction, vm, domain.agent)
 
 
 def _make_console(ctx: Context, transaction: Transaction, vm: Ref[VM]) -> None:
@@ -163,29 +165,36 @@ def note_agent(ctx: Context, vm: Ref[VM]) -> None:
     if agent is None:
         return
     with ctx.transaction() as transaction:
-        row = transaction.get(VM, vm)
-        if row.domid < 0:
-            return
-        hotplug = TristateType.YES if agent.pv_drivers_version else TristateType.UNSPECIFIED
-        values: dict[str, Any] = {
-            "os_version": dict(agent.os_version),
-            "PV_drivers_version": dict(agent.pv_drivers_version),
-            "PV_drivers_detected": bool(agent.pv_drivers_version),
-            "PV_drivers_up_to_date": bool(agent.pv_drivers_version),
-            "memory": dict(agent.memory),
-            "networks": dict(agent.networks),
-            "other": {**agent.other, **dict.fromkeys(agent.features, "1")},
-            "live": agent.live,
-            "last_updated": ctx.now(),
-            "can_use_hotplug_vbd": hotplug,
-            "can_use_hotplug_vif": hotplug,
-        }
-        if transaction.find(VMGuestMetrics, row.guest_metrics) is not None:
-            transaction.update(VMGuestMetrics, row.guest_metrics, **values)
-            transaction.touch(VM, vm)
-        else:
-            made = transaction.create(VMGuestMetrics, kept=False, **values)
-            transaction.update(VM, vm, guest_metrics=made)
-        for ref in (*row.VBDs, *row.VIFs):
-            entity = VBD if transaction.find(VBD, ref) is not None else VIF
-            transaction.touch(entity, ref)
+        _note_agent(ctx, transaction, vm, agent)
+
+
+def _note_agent(ctx: Context, transaction: Transaction, vm: Ref[VM], agent: GuestAgent) -> None:
+    row = transaction.get(VM, vm)
+    if row.domid < 0:
+        return
+    hotplug = TristateType.YES if agent.pv_drivers_version else TristateType.UNSPECIFIED
+    values: dict[str, Any] = {
+        "os_version": dict(agent.os_version),
+        "PV_drivers_version": dict(agent.pv_drivers_version),
+        "PV_drivers_detected": bool(agent.pv_drivers_version),
+        "PV_drivers_up_to_date": bool(agent.pv_drivers_version),
+        "memory": dict(agent.memory),
+        "networks": dict(agent.networks),
+        "other": {**agent.other, **dict.fromkeys(agent.features, "1")},
+        "live": agent.live,
+        "can_use_hotplug_vbd": hotplug,
+        "can_use_hotplug_vif": hotplug,
+    }
+    known = transaction.find(VMGuestMetrics, row.guest_metrics)
+    if known is None:
+        made = transaction.create(VMGuestMetrics, kept=False, last_updated=ctx.now(), **values)
+        transaction.update(VM, vm, guest_metrics=made)
+    elif any(known[VMGuestMetrics.field_named[name].index] != value for name, value in values.items()):
+        transaction.update(VMGuestMetrics, known.ref, last_updated=ctx.now(), **values)
+        transaction.touch(VM, vm)
+    else:
+        return
+    for ref in row.VBDs:
+        transaction.touch(VBD, ref)
+    for vif_ref in row.VIFs:
+        transaction.touch(VIF, vif_ref)

@@ -98,6 +98,7 @@ class FileSr:
         self._lock = SrLock(directory, shared)
         self._tree = Tree(directory)
         self._attachments = Attachments()
+        self._handles = Attachments()  # those of the attachments that nobody can pause: disks opened in this process
         self._records: dict[str, tuple[tuple[int, int], VdiRecord]] = {}
         self._closed = False
         with translated(self.uuid), self._lock.held():
@@ -320,6 +321,7 @@ class FileSr:
             node = self._usable(location)
             if size < node.size:
                 raise VdiSizeInvalid(size, node.size, MAXIMUM_VHD_SIZE)
+            self._handles.check_no_writer(location, "resize")
             with self._paused(location):
                 log = self._log(location)
                 if log is not None:
@@ -355,6 +357,7 @@ class FileSr:
         if node.format != "vhd":
             raise Unsupported("snapshots and clones of raw disks")
         self._check_new(uuid)
+        self._handles.check_no_writer(location, "snapshot" if record.is_a_snapshot else "clone")
         depth = sum(1 for _ in self._tree.ancestors(node))
         if depth >= MAXIMUM_CHAIN:
             raise ChainTooDeep(location, depth)
@@ -421,7 +424,8 @@ class FileSr:
             if writable and self._record(location).read_only:
                 raise VdiReadOnly(location)
             self._attachments.take(location, not writable, False, "open")
-            release = partial(self._attachments.release, location, not writable)
+            self._handles.take(location, not writable, True, "open")
+            release = partial(self._release, location, not writable)
             with ExitStack() as stack:
                 stack.callback(release)
                 opener = self._directory.open
@@ -429,6 +433,10 @@ class FileSr:
                 chain.open_all()
                 stack.pop_all()
             return ChainDisk(chain, self.uuid, location, release, writable)
+
+    def _release(self, location: str, read_only: bool) -> None:
+        self._handles.release(location, read_only)
+        self._attachments.release(location, read_only)
 
     def generate_config(self, location: str) -> str:
         """Return as JSON what a host needs to attach the disk by itself."""

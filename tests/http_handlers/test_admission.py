@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.http_handlers.doors import MIB, Doors, noise
+from xapi.datamodel.classes import Task
+from xapi.datamodel.classes.task import TaskAllowedOperations
+from xapi.datamodel.errors import SR_FULL, TASK_CANCELLED
+from xapi.datamodel.roles import LOCAL_ROOT, READ_ONLY, ROLES, VM_ADMIN, allowed_roles
+from xapi.dispatch.context import Context
+from xapi.dispatch.tasks import TaskInHand
+from xapi.http_handlers.admission import basic_credentials, failure_page, flag, given, status_of
+from xapi.http_handlers.http_actions import ACTIONS, NAMED
+from xapi.http_handlers.routes import HANDLERS, NOT_DOORS, make_doors
+from xapi.http_handlers.transfer import Progress
+from xapi.rpc.http_message import Request
+
+FACTS = Path("/work/shared/facts/xenapi-facts.json")
+ASKED = [
+    action
+    for action in ACTIONS
+    if action.name not in NOT_DOORS and action.method != "OPTIONS" and action.name != "get_root"
+]
+NAMES = [action.name for action in ASKED]
+
+
+@pytest.mark.skipif(not FACTS.exists(), reason="the facts are kept beside the project")
+def test_the_actions_are_those_of_the_contract():
+    wanted = json.loads(FACTS.read_text())["http_actions"]
+    assert [action.name for action in ACTIONS] == [fact["name"] for fact in wanted]
+    for action, fact in zip(ACTIONS, wanted, strict=True):
+        assert (action.method, action.path, action.role.name) == (fact["method"], fact["uri"], fact["min_role"])
+        assert action.checked == fact["rbac_checked"], action.name
+        assert sorted(role.name for role in action.roles) == sorted(fact["roles"]), action.name
+        assert {name: role.name for name, role in action.sub_actions.items()} == {
+            sub["name"]: sub["min_role"] for sub in fact["sub_actions"]
+        }
+
+
+def test_every_action_has_a_door(doors):
+    made = make_doors(doors.toolstack)
+    assert {(action.method, action.path.rstrip("/")) for action in ASKED} <= made.keys()
+    assert HANDLERS.keys() <= NAMED.keys()
+
+
+@pytest.mark.parametrize("action", ASKED, ids=NAMES)
+def test_a_stranger_gets_401_with_the_realm(doors, action):
+    for path, headers in (
+        (action.path, {}),
+        (f"{action.path}?session_id=OpaqueRef:dead", {}),
+        (action.path, {"Cookie": "session_id=OpaqueRef:dead"}),
+        (action.path, doors.basic(password="wrong")),
+        (action.path, {"Authorization": "Bearer x"}),
+    ):
+        answer = doors.request(action.method, path, None, headers)
+        assert answer.status == 401, (path, headers)
+        assert answer.headers["www-authenticate"] == f'Basic realm="{action.name}"'
+        assert answer.headers["content-type"] == "text/html"
+
+
+@pytest.mark.parametrize("action", ASKED, ids=NAMES)
+def test_a_role_that_is_too_low_gets_403(doors, action):
+    for role in ROLES:
+        somebody = doors.house.caller(role)
+        answer = doors.request(action.method, f"{action.path}?session_id={somebody.session}")
+        if action.checked and role not in action.roles:
+            assert answer.status == 403, role
+            assert f"RBAC_PERMISSION_DENIED: http/{action.name}".encode() in answer.body
+        else:
+            assert answer.status not in (401, 403), role
+
+
+@pytest.mark.parametrize("action", ASKED, ids=NAMES)
+def test_a_wrong_method_is_turned_away(doors, action):
+    others = {"GET", "PUT", "CONNECT", "HEAD"} - {one.method for one in ACTIONS if one.path == action.path}
+    for method in others:
+        answer = doors.request(method, f"{action.path}?session_id={doors.session}")
+        assert answer.status == 403, method
+    assert doors.request("DELETE", action.path).status == 501
+
+
+@pytest.mark.parametrize("action", [one for one in ASKED if one.name not in HANDLERS], ids=lambda one: one.name)
+def test_what_is_not_there_says_so(doors, action):
+    task = doors.task()
+    answer = doors.request(action.method, f"{action.path}?session_id={doors.session}&task_id={task}")
+    assert answer.status == 501
+    assert b"NOT_IMPLEMENTED" in answer.body
+    assert doors.ended(task)[0] == "failure"
+
+
+def test_the_doors_open_to_each_way_of_saying_who_one_is(doors):
+    vdi = doors.disk(2 * MIB)
+    path = f"/export_raw_vdi?vdi={vdi}"
+    for headers in ({"Cookie": f"session_id={doors.session}"}, doors.basic()):
+        assert doors.request("GET", path, None, headers).status == 200
+    assert doors.request("GET", f"{path}&session_id={doors.session}").status == 200
+    assert doors.request("GET", path, local=True).status == 200
+    assert doors.request("GET", path + "&session_id=dead", local=True).status == 200
+
+
+def test_a_session_for_one_request_is_closed_after_it(doors):
+    before = {session.ref for session in doors.toolstack.sessions.all()}
+    doors.request("GET", "/export_raw_vdi", None, doors.basic())
+    doors.request("GET", "/export_raw_vdi", local=True)
+    assert {session.ref for session in doors.toolstack.sessions.all()} == before
+
+
+def test_a_password_may_be_percent_encoded(doors):
+    encoded = "".join(f"%{byte:02x}" for byte in doors.password.encode())
+    assert doors.request("GET", "/export_raw_vdi", None, doors.basic("r%6fot", encoded)).status == 400
+
+
+@pytest.mark.parametrize(
+    "header", ["Basic", "Basic !!!", "Basic " + base64.b64encode(b"nocolon").decode(), "Digest a=b", ""]
+)
+def test_malformed_credentials(header):
+    with pytest.raises(Exception, match="SESSION_AUTHENTICATION_FAILED"):
+        basic_credentials(header)
+
+
+def test_a_password_may_have_colons():
+    assert basic_credentials("basic " + base64.b64encode("ü:a:b".encode()).decode()) == ("ü", "a:b")
+
+
+def test_a_cookie_wins_over_the_query():
+    request = Request("GET", "/", query={"a": "1", "b": "2"}, headers={"cookie": "a=3; c=4"})
+    assert given(request) == {"a": "3", "b": "2", "c": "4"}
+    assert [flag(Request("GET", "/", query={"f": word}), "f") for word in ("true", "TRUE", "1", "false", "", "x")] == [
+        True,
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]
+    assert flag(Request("GET", "/"), "f", default=True)
+
+
+@pytest.mark.parametrize("query", ["", "&session_id=OpaqueRef:dead"])
+def test_the_task_of_somebody_who_is_not_let_in_fails(doors, query):
+    task = doors.task()
+    assert doors.request("GET", f"/export?task_id={task}{query}").status == 401
+    status, error = doors.ended(task)
+    assert status == "failure" and error[0] in ("SESSION_AUTHENTICATION_FAILED", "SESSION_INVALID")
+
+
+def test_the_task_of_somebody_whose_role_is_too_low_fails(doors):
+    task = doors.task()
+    somebody = doors.house.caller(READ_ONLY)
+    assert doors.request("GET", f"/export?task_id={task}&session_id={somebody.session}").status == 403
+    assert doors.ended(task) == (
+        "failure",
+        ["RBAC_PERMISSION_DENIED", "http/get_export", "No permission in user session"],
+    )
+
+
+def test_a_task_that_another_transfer_drives_is_left_alone(doors):
+    task = doors.task()
+    other = TaskInHand(doors.toolstack.tasks, "", "")
+    other.adopt(task)
+    try:
+        answer = doors.get("/export_raw_vdi", vdi=doors.disk(2 * MIB), task_id=task)
+        assert answer.status == 500 and b"OPERATION_NOT_ALLOWED" in answer.body
+        assert doors.request("GET", f"/export?task_id={task}").status == 401
+        assert doors.ended(task) == ("pending", [])
+    finally:
+        other.succeed()
+
+
+def test_a_task_that_was_cancelled_before_stops_the_transfer(doors):
+    task = doors.task()
+    with doors.db.transaction() as transaction:
+        transaction.update(Task, task, current_operations={"OpaqueRef:x": TaskAllowedOperations.CANCEL})
+    vdi = doors.disk(2 * MIB)
+    answer = doors.put("/import_raw_vdi", noise(2 * MIB), vdi=vdi, task_id=task)
+    assert answer.status == 500 and b"TASK_CANCELLED" in answer.body
+    assert doors.ended(task) == ("cancelled", ["TASK_CANCELLED", task])
+
+
+def test_cancelling_stops_a_transfer_under_way(doors: Doors):
+    vdi = doors.disk(32 * MIB)
+    task = doors.task()
+
+    def body():
+        yield noise(2 * MIB)
+        doors.client.task.cancel(task)
+        for seed in range(30):
+            yield noise(MIB, seed)
+
+    answer = doors.put("/import_raw_vdi", body(), vdi=vdi, task_id=task)
+    assert answer.status == 500 and b"TASK_CANCELLED" in answer.body
+    assert doors.ended(task) == ("cancelled", ["TASK_CANCELLED", task])
+    assert doors.client.VDI.get_current_operations(vdi) == {}
+
+
+def test_an_export_that_is_cancelled_is_cut_off(doors: Doors):
+    vdi = doors.disk(64 * MIB)
+    task = doors.task()
+    path = doors.path("/export_raw_vdi", {"vdi": vdi, "task_id": task})
+    import socket
+
+    with socket.create_connection(doors.address, 30) as peer:
+        peer.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        received = len(peer.recv(65536))
+        doors.client.task.cancel(task)
+        with pytest.raises(ConnectionResetError):
+            while data := peer.recv(1 << 20):
+                received += len(data)
+            raise ConnectionResetError  # the end came early without a reset, which is as good
+    assert received < 64 * MIB
+    assert doors.ended(task) == ("cancelled", ["TASK_CANCELLED", task])
+
+
+def test_progress_is_told_in_steps(doors):
+    task = TaskInHand(doors.toolstack.tasks, "", doors.session)
+    task.adopt(doors.task())
+    ctx = Context(doors.toolstack, doors.toolstack.sessions.get(doors.session), task)
+    seen = []
+    progress = Progress(ctx, 1000)
+    for _ in range(1000):
+        progress.add(1)
+        seen.append(doors.db.get(Task, task.ref).progress)
+    assert seen == sorted(seen) and 10 < len(set(seen)) < 60 and seen[-1] > 0.97
+    task.cancel()
+    with pytest.raises(Exception, match="TASK_CANCELLED"):
+        progress.add(1)
+    task.fail(TASK_CANCELLED(task.ref))
+
+
+def test_a_page_names_the_error_and_escapes_it():
+    page = failure_page(NAMED["get_export"], SR_FULL("<1>", "2"))
+    assert page.status == status_of(SR_FULL()) == 500
+    assert b"SR_FULL: &lt;1&gt;, 2" in bytes(page.body)
+
+
+def test_roles_of_an_action_that_nobody_is_given():
+    assert NAMED["get_repository"].role is LOCAL_ROOT and NAMED["get_repository"].roles == ()
+    assert NAMED["put_import"].roles == allowed_roles(VM_ADMIN)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_page_at_the_root_is_open(doors, method):
+    answer = doors.request(method, "/")
+    assert answer.status == 200
+    if method == "GET":
+        assert b"xapi" in answer.body and b"XML-RPC" in answer.body
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nosuch", 403), ("GET", "/exporting", 403), ("PUT", "/", 403), ("GET", "/messages", 403)],
+)
+def test_what_has_no_door(doors, method, path, status):
+    assert doors.request(method, f"{path}?session_id={doors.session}").status == status
