@@ -13,7 +13,7 @@ from xapi.datamodel.failure import Failure
 from xapi.datamodel.types import Basic, EnumType, MapType, RefType, SetType
 
 NULL, DEAD = "OpaqueRef:NULL", "OpaqueRef:dead"
-OBSERVED = Path("/work/shared/facts/observed/dead-references.json")
+OBSERVED = Path(__file__).resolve().parents[3] / "shared" / "facts" / "observed" / "dead-references.json"
 CLASSES = (
     "network",
     "VIF",

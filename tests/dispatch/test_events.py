@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -127,6 +128,14 @@ def test_following_equals_reading_at_every_step():
         machine("runTest").runTest()
     finally:
         house.close()
+
+
+@pytest.fixture(scope="module")
+def house() -> Iterator[House]:
+    """One house for all of these tests; each looks only at what happens after it has begun."""
+    opened = House(new_state(), FakeClock())
+    yield opened
+    opened.close()
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from xapi.datamodel.errors import ERRORS
 from xapi.datamodel.failure import Failure
 from xapi.dispatch.perform import Performer
 from xapi.rpc import xmlrpc
@@ -14,6 +15,8 @@ from xapi.rpc.forms import XML
 from xapi.rpc.http_message import Peer
 from xapi.server import RunningServer
 from xapi.system.settings import parse
+
+NOT_ASYNCHRONOUS = "Fault"  # the one answer that is no error of the contract, as the original gives it
 
 
 class House:
@@ -65,6 +68,7 @@ class Caller:
         if isinstance(outcome, Done):
             return xmlrpc.parse_response(b"".join(xmlrpc.success(outcome.fragment)))
         code, *rest = outcome.description
+        assert code in ERRORS or code == NOT_ASYNCHRONOUS, f"{name} answers {code}, which is not declared"
         raise Failure(code, *rest)
 
 

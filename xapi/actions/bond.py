@@ -112,6 +112,7 @@ def create(
             with ctx.transaction() as transaction:
                 bond, master = _make_rows(transaction, network, rows, MAC, mode, properties)
                 moved.made(Bond, bond)
+                moved.made(PIFMetrics, transaction.get(PIF, master).metrics)
                 moved.made(PIF, master)
                 merged = retarget(transaction, moved, master)
             ctx.task.progress(0.2)

@@ -101,6 +101,7 @@ def create(
         settings = revealed(ctx.db, device_config)
         kept = driver.create(identifier, settings, physical_size, kind, sm_config)
         handle = repositories.open(identifier, driver.type.name, settings, kept)
+        undoing(undo, handle.detach_sr)
         undoing(undo, handle.destroy_sr)
         if "SR_UPDATE" in driver_features(ctx.db, driver.type.name):
             handle.update_sr(name_label, name_description)

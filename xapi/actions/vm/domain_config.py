@@ -42,6 +42,11 @@ def _number(text: str, default: int) -> int:
     return int(text) if text.isdecimal() else default
 
 
+def guest_data(row: VM) -> dict[str, str]:
+    """What the guest may read of the VM's xenstore_data."""
+    return {key: value for key, value in row.xenstore_data.items() if key.startswith("vm-data/")}
+
+
 def processors_of(row: VM, params: Mapping[str, str]) -> Processors:
     """The virtual CPUs and their share of the physical ones."""
     mask = tuple(int(cpu) for cpu in params.get("mask", "").split(",") if cpu.strip().isdecimal())
@@ -113,7 +118,7 @@ def domain_config(
         boot=boot_of(row, kind),
         platform=dict(row.platform),
         bios_strings=dict(row.bios_strings),
-        vm_data={key: value for key, value in row.xenstore_data.items() if key.startswith("vm-data/")},
+        vm_data=guest_data(row),
         disks=tuple(disk_of(view, vbd, hvm) for vbd in drives),
         nics=tuple(nic_of(view, vif) for vif in cards),
         vtpm=Vtpm(tpm.uuid) if tpm is not None else None,

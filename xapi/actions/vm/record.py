@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from xapi.actions.vm.domain_config import guest_data
 from xapi.datamodel.classes import (
     VBD,
     VGPU,
@@ -43,7 +44,6 @@ from xapi.dispatch.occupy import assert_allowed
 from xapi.dispatch.records import checked
 
 VENDOR_DEVICE_PLATFORM = 2  # the first virtual hardware platform that has the vendor device
-VM_DATA = "vm-data/"
 BIOS_KEYS = frozenset(
     {
         "bios-vendor",
@@ -86,7 +86,6 @@ def create(ctx: Context, values: dict[str, Any]) -> Ref[VM]:
             fields["hardware_platform_version"] = max(platform, VENDOR_DEVICE_PLATFORM)
         if not fields.get("memory_target"):
             fields["memory_target"] = fields.get("memory_dynamic_max", 0)
-        _assert_vm_data(fields.get("xenstore_data", {}))
         metrics = make_metrics(ctx, transaction)
         return transaction.create(VM, metrics=metrics, domid=-1, **fields)
 
@@ -154,21 +153,13 @@ def set_is_default_template(ctx: Context, vm: Ref[VM], value: bool) -> None:
         transaction.update(VM, vm, is_default_template=value)
 
 
-def _assert_vm_data(data: Mapping[str, str]) -> None:
-    """Only what lies below `vm-data/` reaches the guest, so nothing else is taken."""
-    for key in data:
-        if not key.startswith(VM_DATA) and key != "vm-data":
-            raise INVALID_VALUE("xenstore_data", key)
-
-
 @overrides("VM.set_xenstore_data")
 def set_xenstore_data(ctx: Context, self: Ref[VM], value: Mapping[str, str]) -> None:
-    """Set what the guest reads below `vm-data/`; a running guest sees it at once."""
-    _assert_vm_data(value)
+    """Set what is kept for the guest; of it, a running guest sees at once what lies below `vm-data/`, and no more."""
     with ctx.transaction() as transaction:
         row = transaction.update(VM, self, xenstore_data=value)
     if row.domid > 0:
-        ctx.toolstack.hypervisor.guest.write_vm_data(row.uuid, value)
+        ctx.toolstack.hypervisor.guest.write_vm_data(row.uuid, guest_data(row))
 
 
 @overrides("VM.add_to_xenstore_data")

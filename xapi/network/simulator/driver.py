@@ -17,35 +17,30 @@ from xapi.network.interface import (
     BridgeConfig,
     BridgeInUse,
     BridgeState,
-    Card,
-    CardBond,
     ControllerTarget,
     DeviceInUse,
     Filtering,
-    InvalidNetworkConfiguration,
     Ipv4,
     Ipv6,
     NetworkDriver,
     Nic,
     NoSuchBridge,
-    NoSuchNic,
     NoSuchPort,
     NotSupported,
-    Overlay,
     Port,
     StateUnusable,
-    TaggedTraffic,
     Uplink,
 )
-from xapi.network.simulator.faults import Wishes
-from xapi.network.simulator.journal import (
-    Journal,
+from xapi.network.plain import (
     bridge_from_plain,
     bridge_to_plain,
     controller_to_plain,
     port_from_plain,
     port_to_plain,
 )
+from xapi.network.rules import cards_of, check_uplink, root_of, users_of
+from xapi.network.simulator.faults import Wishes
+from xapi.network.simulator.journal import Journal
 from xapi.network.simulator.settings import NetworkSimulatorConfig
 
 LEASES = ipaddress.IPv4Network("198.51.100.0/24")  # TEST-NET-2: nobody's addresses
@@ -126,7 +121,7 @@ class SimulatedNetwork:
 
     def lease(self, uplink: Uplink | None, seed: str) -> ipaddress.IPv4Interface:
         """The address that the DHCP server has for a bridge: its card's, or one that follows from the MAC."""
-        for device in _cards(uplink):
+        for device in cards_of(uplink):
             if device in self._config.leases:
                 return ipaddress.IPv4Interface(self._config.leases[device])
         return ipaddress.IPv4Interface((LEASES[10 + zlib.crc32(seed.encode()) % 240], LEASES.prefixlen))
@@ -185,7 +180,7 @@ class SimulatedBridges:
         with network.changing() as journal:
             if config.name in network.nics() or config.name in network.placed:
                 raise DeviceInUse(config.name, "an interface of that name")
-            self._check_uplink(config)
+            check_uplink(config, network.configs, network.nics())
             if network.configs.get(config.name) != config:
                 journal.append(bridge_to_plain(config))
                 network.configs[config.name] = config
@@ -198,10 +193,9 @@ class SimulatedBridges:
         with network.changing() as journal:
             if name not in network.configs:
                 return
-            users = [port.name for port in network.placed.values() if port.bridge == name]
-            users += self._above(name)
+            users = users_of(name, network.configs, network.placed)
             if users:
-                raise BridgeInUse(name, tuple(users))
+                raise BridgeInUse(name, users)
             journal.append({"no bridge": name})
             del network.configs[name]
 
@@ -218,56 +212,9 @@ class SimulatedBridges:
         with self._network.changing():
             return frozenset(self._network.configs)
 
-    def _above(self, name: str) -> list[str]:
-        """The bridges that have this one as their parent."""
-        return [other.name for other in self._network.configs.values() if parent_of(other.uplink) == name]
-
-    def _check_uplink(self, config: BridgeConfig) -> None:
-        nics = self._network.nics()
-        others = [other for other in self._network.configs.values() if other.name != config.name]
-        for device in _cards(config.uplink):
-            if device not in nics:
-                raise NoSuchNic(device)
-            for other in others:
-                if device in _cards(other.uplink):
-                    raise DeviceInUse(device, other.name)
-        match config.uplink:
-            case CardBond(device=device):
-                for other in others:
-                    if isinstance(other.uplink, CardBond) and other.uplink.device == device:
-                        raise DeviceInUse(device, other.name)
-            case TaggedTraffic(parent=parent, device=device, tag=tag):
-                below = self._parent(parent)
-                if not isinstance(below, Card | CardBond) or below.device != device:
-                    raise InvalidNetworkConfiguration("uplink.device", f"{device} is not the uplink of {parent}")
-                for other in others:
-                    upper = other.uplink
-                    if isinstance(upper, TaggedTraffic) and (upper.device, upper.tag) == (device, tag):
-                        raise DeviceInUse(f"{device}.{tag}", other.name)
-            case Overlay(parent=parent):
-                if isinstance(self._parent(parent), Overlay):
-                    raise InvalidNetworkConfiguration("uplink.parent", "a tunnel cannot run in a tunnel")
-        before = self._network.configs.get(config.name)
-        if before is not None and _device(before.uplink) != _device(config.uplink):
-            above = self._above(config.name)
-            if above:
-                raise BridgeInUse(config.name, tuple(above))
-
-    def _parent(self, name: str) -> Uplink | None:
-        config = self._network.configs.get(name)
-        if config is None:
-            raise NoSuchBridge(name)
-        return config.uplink
-
-    def _root(self, config: BridgeConfig) -> BridgeConfig:
-        """The bridge at the bottom, with the real cards, if there are any."""
-        while (parent := parent_of(config.uplink)) is not None and parent in self._network.configs:
-            config = self._network.configs[parent]
-        return config
-
     def _state(self, config: BridgeConfig) -> BridgeState:
         nics = self._network.nics()
-        cards = _cards(self._root(config).uplink)
+        cards = cards_of(root_of(config, self._network.configs).uplink)
         links = sum(card in nics and nics[card].carrier for card in cards)
         carrier = links > 0 or config.uplink is None
         seed = config.mac or config.name
@@ -331,25 +278,6 @@ class SimulatedPorts:
                 raise NoSuchBridge(bridge)
             found = (port for port in self._network.placed.values() if port.bridge == bridge)
             return tuple(sorted(found, key=lambda port: port.name))
-
-
-def parent_of(uplink: Uplink | None) -> str | None:
-    """The bridge that an uplink rests upon, if it rests upon one."""
-    return uplink.parent if isinstance(uplink, TaggedTraffic | Overlay) else None
-
-
-def _cards(uplink: Uplink | None) -> tuple[str, ...]:
-    match uplink:
-        case Card(device=device):
-            return (device,)
-        case CardBond(members=members):
-            return members
-        case _:
-            return ()
-
-
-def _device(uplink: Uplink | None) -> str:
-    return uplink.device if uplink is not None else ""
 
 
 def _lease4(wanted: Ipv4, lease: ipaddress.IPv4Interface, reachable: bool) -> Ipv4:
