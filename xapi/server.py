@@ -249,7 +249,7 @@ def main() -> int:
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     logs = start_logging(settings.log_level, settings.log_file, settings.audit_log)
     signal.signal(signal.SIGHUP, lambda *_: logs.reopen())
-    sys.setswitchinterval(0.0005)  # small calls do not wait long beside large answers
+    sys.setswitchinterval(0.00005)  # small calls do not wait long beside large answers
     stopping = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())

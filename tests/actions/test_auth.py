@@ -61,9 +61,9 @@ def test_a_directory_is_enabled_once(client, pool, enabled):
 
 
 def test_sessions_of_others_end_with_the_directory(house, client, toolstack, pool, enabled):
-    subject = client.subject.create({"subject_identifier": "u1"})
+    subject = client.subject.create({"subject_identifier": "u0"})
     session = toolstack.sessions.open(
-        user="daemon", originator="", this_host=enabled, subject=subject, subject_identifier="u1", superuser=True
+        user="daemon", originator="", this_host=enabled, subject=subject, subject_identifier="u0", superuser=True
     )
     daemon = Caller(house.performer, session.ref)
     assert daemon.VM.get_all()
@@ -80,3 +80,16 @@ def test_a_server_with_one_password_has_no_other_users(client, toolstack, pool):
     failure = refused(client.pool.enable_external_auth, pool, {}, "x", "PAM")
     assert failure[:2] == ("POOL_AUTH_ENABLE_FAILED", toolstack.this_host)
     assert client.host.get_external_auth_type(toolstack.this_host) == ""
+
+
+def test_nothing_is_reached_over_ldap(client, toolstack, pool):
+    assert refused(client.pool.external_auth_set_ldaps, pool, True) == ("AUTH_IS_DISABLED",)
+    client.pool.enable_external_auth(pool, {}, "users", "PAM")
+    assert refused(client.host.external_auth_set_ldaps, toolstack.this_host, True)[0] == "AUTH_SET_LDAPS_FAILED"
+
+
+def test_what_the_directory_knows_of_a_subject_overrules_the_client(client, enabled):
+    subject = client.subject.create({"subject_identifier": "u0", "other_config": {"subject-name": "x", "note": "y"}})
+    known = client.subject.get_other_config(subject)
+    assert (known["subject-name"], known["note"]) == (pwd.getpwuid(0).pw_name, "y")
+    assert refused(client.subject.create, {"subject_identifier": "nobody"}) == ("SUBJECT_CANNOT_BE_RESOLVED",)

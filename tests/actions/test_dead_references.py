@@ -13,6 +13,7 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.house import House
+from xapi.actions.host.machine import Machine, SimulatedMachine
 from xapi.datamodel.catalog import CATALOG
 from xapi.datamodel.classes import Session, Task
 from xapi.datamodel.failure import Failure
@@ -56,6 +57,8 @@ def emptiest(kind, clock):
 def ready():
     with tempfile.TemporaryDirectory(prefix="xapi-") as directory:
         house = House(Path(directory), FakeClock())
+        toolstack = house.toolstack
+        toolstack.parts[Machine] = SimulatedMachine(toolstack.db, toolstack.clock, toolstack.this_host)
         yield house
         house.close()
 

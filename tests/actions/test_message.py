@@ -91,7 +91,7 @@ def test_the_oldest_make_room(client, toolstack, clock, host_uuid, monkeypatch):
 def test_alerts_about_an_object_can_go_with_it(client, toolstack, host_uuid):
     ref = post(client, host_uuid)
     with toolstack.db.transaction() as transaction:
-        other = message.post(transaction, toolstack.clock.now(), "X", 5, Cls.POOL, "no such object", "")
+        other = message.post(toolstack, transaction, "X", 5, Cls.POOL, "no such object", "")
         message.forget_all_about(transaction, host_uuid)
     assert toolstack.db.find(AlertMessage, ref) is None
     assert toolstack.db.find(AlertMessage, other) is not None

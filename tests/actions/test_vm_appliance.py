@@ -4,8 +4,6 @@ from tests.actions.host.test_power import refused
 from xapi.actions.vm_appliance import stages
 from xapi.datamodel.classes import VM
 
-STATES = {"Halted": "VM.start", "Running": "VM.clean_shutdown"}
-
 
 def make_vm(client, name, order, **values):
     (template,) = client.VM.get_by_name_label("Other install media")
@@ -79,6 +77,28 @@ def test_vms_that_do_not_come_are_named_and_the_others_come(client, appliance, v
         vms[1],
     )
     assert [client.VM.get_power_state(vm) for vm in vms] == ["Running", "Halted", "Running"]
+
+
+def wait_for(client, kind, happened):
+    """Follow the events of a class until something has happened."""
+    token = ""
+    for _ in range(200):
+        if happened():
+            return
+        token = client("event.from", [kind], token, 5.0)["token"]
+    raise AssertionError("it never happened")
+
+
+def test_a_start_can_be_cancelled_while_it_waits_for_the_next_order(client, appliance, vms):
+    for vm in vms:
+        client.VM.set_start_delay(vm, "86400")
+    task = client("Async.VM_appliance.start", appliance, False)
+    wait_for(client, "vm", lambda: client.VM.get_power_state(vms[1]) == client.VM.get_power_state(vms[2]) == "Running")
+    assert client.VM_appliance.get_current_operations(appliance) == {task: "start"}
+    client.task.cancel(task)
+    wait_for(client, "task", lambda: client.task.get_status(task) == "cancelled")
+    assert client.VM.get_power_state(vms[0]) == "Halted"
+    assert client.VM_appliance.get_current_operations(appliance) == {}
 
 
 def row(**values):

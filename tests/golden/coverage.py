@@ -17,7 +17,7 @@ ROOT = TESTS.parent
 COVERAGE = ROOT / "docs" / "coverage.md"
 NOT_IMPLEMENTED = Path(__file__).with_name("not_implemented.txt")
 HEAD = "# Messages that answer NOT_IMPLEMENTED. This list may only shrink; `make docs` takes out what is done.\n"
-MENTION = re.compile(r"\b([A-Za-z_]+)[._]([a-z][A-Za-z_0-9]*)\b")
+MENTION = re.compile(r"(?=\b([A-Za-z_]+)[._]([a-z][A-Za-z_0-9]*)\b)")
 
 
 class State(StrEnum):
@@ -73,9 +73,9 @@ def render() -> str:
         "# Coverage of the contract",
         "",
         "Written by `make docs` from the declarations and the tests; not to be edited. A message that is not",
-        "implemented answers NOT_IMPLEMENTED, and the list of those (`tests/golden/not_implemented.txt`) may only shrink.",
+        "implemented answers NOT_IMPLEMENTED; the list of those, `tests/golden/not_implemented.txt`, may only shrink.",
         "Every message is called by every role in `tests/dispatch/test_authorise.py`, and every derived one with an",
-        "object of its class in `tests/dispatch/test_records.py`. The last column names the tests that mention a message.",
+        "object of its class in `tests/dispatch/test_records.py`. The last column: the tests that mention a message.",
         "",
         f"{len(known)} messages: " + ", ".join(f"{count} {one}" for one, count in counts.items()) + ".",
     ]

@@ -22,6 +22,7 @@ from xapi.datamodel.errors import (
     AUTH_ALREADY_ENABLED,
     AUTH_ENABLE_FAILED,
     AUTH_IS_DISABLED,
+    AUTH_SET_LDAPS_FAILED,
     AUTH_UNKNOWN_TYPE,
     POOL_AUTH_ALREADY_ENABLED,
     POOL_AUTH_ENABLE_FAILED,
@@ -175,3 +176,18 @@ def pool_disable_external_auth(ctx: Context, pool: Ref[Pool], config: Mapping[st
 @implements(pool_api.detect_nonhomogeneous_external_auth, checks_first=False)
 def detect_nonhomogeneous_external_auth(ctx: Context, pool: Ref[Pool]) -> None:
     """Compare each member with the coordinator, which is the pool's only host and so agrees with itself."""
+
+
+@implements(host_api.external_auth_set_ldaps, runs_on="host")
+def host_external_auth_set_ldaps(ctx: Context, host: Ref[Host], ldaps: bool, force: bool = False) -> None:
+    """Refuse: no directory that can be enabled is reached over LDAP."""
+    if not ctx.db.get(Host, host).external_auth_type:
+        raise AUTH_IS_DISABLED()
+    raise AUTH_SET_LDAPS_FAILED(host, "the users of the operating system are not looked up over LDAP")
+
+
+@implements(pool_api.external_auth_set_ldaps, checks_first=False)
+def pool_external_auth_set_ldaps(ctx: Context, pool: Ref[Pool], ldaps: bool, force: bool = False) -> None:
+    """Refuse, as each host does."""
+    for host in ctx.db.all(Host):
+        call(ctx, "host.external_auth_set_ldaps", host.ref, ldaps, force)

@@ -15,6 +15,7 @@ from xapi.db import query
 from xapi.db.database import Transaction
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import implements
+from xapi.dispatch.toolstack import Toolstack
 
 MOST_KEPT: Final = 10_000
 
@@ -33,19 +34,25 @@ Records = Mapping[Ref[AlertMessage], AlertMessage]
 
 
 def post(
-    transaction: Transaction, now: datetime, name: str, priority: int, cls: Cls, obj_uuid: str, body: str
+    toolstack: Toolstack, transaction: Transaction, name: str, priority: int, cls: Cls, obj_uuid: str, body: str
 ) -> Ref[AlertMessage]:
-    """Post an alert; the oldest ones go when there are more than `MOST_KEPT`.
+    """Post an alert; when there are more than `MOST_KEPT`, the oldest ones make room.
 
     The object is not checked: services may tell of objects that are just being removed.
     """
-    present = transaction.all(AlertMessage)
-    surplus = len(present) + 1 - MOST_KEPT
-    if surplus > 0:
-        for old in sorted(present, key=lambda row: row.timestamp)[:surplus]:
+    if len(toolstack.db.tables[AlertMessage]) >= MOST_KEPT:
+        present = sorted(transaction.all(AlertMessage), key=lambda row: row.timestamp)
+        # Some more than needed go, so that not every alert from here on looks at all of them.
+        for old in present[: len(present) + 1 - MOST_KEPT + MOST_KEPT // 100]:
             transaction.delete(AlertMessage, old.ref)
     return transaction.create(
-        AlertMessage, name=name, priority=priority, cls=cls, obj_uuid=obj_uuid, body=body, timestamp=now
+        AlertMessage,
+        name=name,
+        priority=priority,
+        cls=cls,
+        obj_uuid=obj_uuid,
+        body=body,
+        timestamp=toolstack.clock.now(),
     )
 
 
@@ -62,7 +69,7 @@ def create(ctx: Context, name: str, priority: int, cls: Cls, obj_uuid: str, body
     if ctx.db.by_uuid(CLASSES[cls], obj_uuid) is None:
         raise UUID_INVALID(cls, obj_uuid)
     with ctx.transaction() as transaction:
-        return post(transaction, ctx.now(), name, priority, cls, obj_uuid, body)
+        return post(ctx.toolstack, transaction, name, priority, cls, obj_uuid, body)
 
 
 @implements(api.destroy, checks_first=False)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from xapi.actions.auth import get_subject_information_from_identifier
 from xapi.actions.role import permissions_of
-from xapi.datamodel.classes import Role, Subject
+from xapi.datamodel.classes import Host, Role, Subject
 from xapi.datamodel.classes import Session as SessionRow
 from xapi.datamodel.classes import subject as api
 from xapi.datamodel.errors import ROLE_ALREADY_EXISTS, ROLE_NOT_FOUND, SUBJECT_ALREADY_EXISTS
@@ -18,14 +19,18 @@ from xapi.dispatch.logins import permissions
 
 @creates(Subject)
 def create(ctx: Context, values: dict[str, Any]) -> Ref[Subject]:
-    """Let a user or group in, without a role yet; SUBJECT_ALREADY_EXISTS when it is in already."""
+    """Let a user or group in, without a role yet; SUBJECT_ALREADY_EXISTS when it is in already.
+
+    While a directory is enabled, what it knows of the subject overrules what the client says.
+    """
     identifier = values.get("subject_identifier", "")
+    known = dict(values.get("other_config", {}))
+    if ctx.db.get(Host, ctx.this_host).external_auth_type:
+        known |= get_subject_information_from_identifier(ctx, identifier)
     with ctx.transaction() as transaction:
         if any(row.subject_identifier == identifier for row in transaction.all(Subject)):
             raise SUBJECT_ALREADY_EXISTS()
-        return transaction.create(
-            Subject, subject_identifier=identifier, other_config=values.get("other_config", {}), roles=()
-        )
+        return transaction.create(Subject, subject_identifier=identifier, other_config=known, roles=())
 
 
 @destroys(Subject)

@@ -193,25 +193,23 @@ def take_snapshots(ctx: Context, vmss: str) -> list[str]:
             outcome, alert = snapshot, SUCCEEDED
         report.append(f"{vm.uuid} {outcome}")
         with ctx.transaction() as transaction:
-            _tell(transaction, ctx.now(), schedule, alert, f"VM: {vm.name_label}, UUID: {vm.uuid}, {outcome}")
+            _tell(ctx, transaction, schedule, alert, f"VM: {vm.name_label}, UUID: {vm.uuid}, {outcome}")
     with ctx.transaction() as transaction:
         if transaction.find(VMSS, vmss) is not None:
             transaction.update(VMSS, vmss, last_run_time=ctx.now())
     return report
 
 
-def _tell(transaction: Transaction, now: datetime, schedule: VMSS, alert: tuple[str, int], body: str) -> None:
+def _tell(ctx: Context, transaction: Transaction, schedule: VMSS, alert: tuple[str, int], body: str) -> None:
     name, priority = alert
-    post(transaction, now, name, priority, Cls.VMSS, schedule.uuid, body)
+    post(ctx.toolstack, transaction, name, priority, Cls.VMSS, schedule.uuid, body)
 
 
 def tell_of_missed(ctx: Context, vmss: str, due: datetime) -> None:
     """Post the alert that snapshots were due at a moment when nobody could take them."""
     schedule = ctx.db.get(VMSS, vmss)
     with ctx.transaction() as transaction:
-        _tell(
-            transaction, ctx.now(), schedule, MISSED, f"The snapshots due at {due:%Y-%m-%d %H:%M} UTC were not taken."
-        )
+        _tell(ctx, transaction, schedule, MISSED, f"The snapshots due at {due:%Y-%m-%d %H:%M} UTC were not taken.")
 
 
 def _snapshot(ctx: Context, schedule: VMSS, vm: VM) -> str:

@@ -234,6 +234,8 @@ class Database:
             for row in rows:
                 self.tables[entity].publish(row[0], row, self.generation)
         self._derive_sets()
+        # Also a start that changes nothing takes generations of its own, so that no old token seems to be a new one.
+        store.write((), self._reservation())
 
     def _derive_sets(self) -> None:
         """Compute, after loading, the sets that are never stored."""

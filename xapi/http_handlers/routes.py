@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from xapi.dispatch.toolstack import Toolstack
-from xapi.http_handlers import raw_vdi
+from xapi.http_handlers import export, import_, raw_vdi
 from xapi.http_handlers.admission import Handled, open_door
 from xapi.http_handlers.http_actions import ACTIONS
 from xapi.http_handlers.root_page import root_door
@@ -21,6 +21,10 @@ Door = Simple | Streaming | Response
 METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "OPTIONS", "CONNECT"})
 
 HANDLERS: Mapping[str, Handled] = {
+    "get_export": Handled(export.export, "VM.export"),
+    "get_export_metadata": Handled(export.export_metadata, "VM.export_metadata"),
+    "put_import": Handled(import_.import_, "VM.import"),
+    "put_import_metadata": Handled(import_.import_metadata, "VM.metadata_import"),
     "get_export_raw_vdi": Handled(raw_vdi.export, "Exporting raw VDI"),
     "put_import_raw_vdi": Handled(raw_vdi.import_, "Importing raw VDI"),
 }

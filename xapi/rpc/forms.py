@@ -50,6 +50,11 @@ _xml_renderer = cache(values.xml_record)
 _json_renderer = cache(values.json_record)
 
 
+MEMBER = b"<member><name>"
+NAME_END = len(b"</name>")
+MEMBER_END = len(b"</member>")
+
+
 class XmlForm:
     """XML-RPC."""
 
@@ -59,18 +64,22 @@ class XmlForm:
 
     def record(self, version: Versioned) -> bytes:
         """The `<value>` of a record."""
-        rendered = version.xml
-        if rendered is None:
-            rendered = version.xml = _xml_renderer(type(version.row))(version.row)
-        return rendered
+        rendered = version.xml or self.member(version)
+        return rendered[len(MEMBER) + len(version.row[0]) + NAME_END : -MEMBER_END]
 
     def records(self, versions: Iterable[tuple[str, Versioned]]) -> list[bytes]:
         """The `<value>` of a struct of records."""
-        pieces = [b"<value><struct>"]
-        for ref, version in versions:
-            pieces += (b"<member><name>%b</name>" % ref.encode(), version.xml or self.record(version), b"</member>")
-        pieces.append(b"</struct></value>")
-        return pieces
+        return [
+            b"<value><struct>",
+            *[version.xml or self.member(version) for _, version in versions],
+            b"</struct></value>",
+        ]
+
+    def member(self, version: Versioned) -> bytes:
+        """The `<member>` of a record in a map by reference; this is the form that is kept."""
+        row = version.row
+        rendered = version.xml = b"%b%b</name>%b</member>" % (MEMBER, row[0].encode(), _xml_renderer(type(row))(row))
+        return rendered
 
     def struct(self, members: Iterable[tuple[str, bytes]]) -> list[bytes]:
         """The `<value>` of a struct."""

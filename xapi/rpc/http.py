@@ -57,6 +57,8 @@ from xapi.rpc.http_message import (
     wants_close,
 )
 
+LARGE_ANSWERS = 1  # sent at the same moment
+
 __all__ = [
     "Exchange",
     "Later",
@@ -216,6 +218,7 @@ class Server:
         self.route: Callable[[str, str], object] = route
         self.error_page = page
         self.limits = limits or Limits()
+        self.large_answers = threading.Semaphore(LARGE_ANSWERS)
         self.closing = False
         self._name = name
         self._workers = _Workers(f"{name}-worker", *threads)

@@ -13,7 +13,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 BLOCK = 256 * 1024  # bytes moved at once in bulk
 RECEIVE = 64 * 1024  # bytes read at once while looking for a head
 SMALL = 64 * 1024  # bytes that are worth joining to their head, or sending from a foreign thread
+_LARGE_SPIN = 0.005  # the same, while others wait to send large answers
 _SPIN = 0.02  # seconds that a worker waits for a slow reader before it parks the connection
 _READABLE = select.EPOLLIN | select.EPOLLRDHUP
 _GONE = select.EPOLLHUP | select.EPOLLERR
@@ -92,6 +93,7 @@ class Host(Protocol):
     limits: Limits
     closing: bool
     route: Callable[[str, str], object]
+    large_answers: threading.Semaphore
     error_page: Callable[[int, str], Response]
 
     def arm(self, connection: "Connection", events: int) -> bool:
@@ -583,9 +585,13 @@ class Connection:
             self.sending = self.sending[sent:] if sent < len(self.sending) else None
 
     def _send_rest(self) -> bool:
-        while not self._push():
-            if not self.wait(select.POLLOUT, _SPIN):
-                return self.park(select.EPOLLOUT, self.host.limits.send_time)
+        # Large answers are sent a few at a time, so that small calls beside them need not fight for the processors.
+        # Whoever's peer does not keep up is parked, and lets the next one in.
+        large = self.outbound is not None
+        with self.host.large_answers if large else nullcontext():
+            while not self._push():
+                if not self.wait(select.POLLOUT, _LARGE_SPIN if large else _SPIN):
+                    return self.park(select.EPOLLOUT, self.host.limits.send_time)
         return self.after_response()
 
     def after_response(self) -> bool:

@@ -419,7 +419,10 @@ def body_size(body: Buffer | Sequence[Buffer]) -> int:
     """Return the size of the body in bytes; TypeError for what is not made of bytes."""
     if isinstance(body, bytes):
         return len(body)
-    return sum(part.nbytes if isinstance(part, memoryview) else memoryview(part).nbytes for part in parts(body))
+    fragments = parts(body)
+    if set(map(type, fragments)) == {bytes}:
+        return sum(map(len, fragments))  # thousands of ready ones, at the speed of C
+    return sum(part.nbytes if isinstance(part, memoryview) else memoryview(part).nbytes for part in fragments)
 
 
 def join_blocks(fragments: Iterable[Buffer], size: int) -> Iterator[memoryview]:

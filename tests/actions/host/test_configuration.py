@@ -100,3 +100,11 @@ def test_removed_messages_say_so(client, host):
     assert refused(client.host.set_cpu_features, host, "ff") == ("MESSAGE_REMOVED",)
     assert refused(client.host.reset_cpu_features, host) == ("MESSAGE_REMOVED",)
     assert refused(client.host.license_apply, host, "") == ("MESSAGE_REMOVED",)
+
+
+def test_cpus_are_scheduled_by_threads(client, host):
+    client.host.set_sched_gran(host, "cpu")
+    assert refused(client.host.set_sched_gran, host, "core")[0] == "OPERATION_NOT_ALLOWED"
+    assert client.host.get_sched_gran(host) == "cpu"
+    client.host.set_numa_affinity_policy(host, "best_effort")
+    assert client.host.get_numa_affinity_policy(host) == "best_effort"

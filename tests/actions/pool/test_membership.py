@@ -21,3 +21,9 @@ def test_hosts_that_announce_themselves(client, toolstack):
     uuid = client.host.get_uuid(toolstack.this_host)
     assert client.pool.hello(uuid, "127.0.0.1") == "ok"
     assert client.pool.hello("no such host", "127.0.0.1") == "unknown_host"
+
+
+def test_members_add_to_the_audit(house, caplog):
+    with caplog.at_level("INFO"):
+        house.caller(superuser=True, pool=True).pool.audit_log_append("somebody did something")
+    assert "somebody did something" in caplog.messages

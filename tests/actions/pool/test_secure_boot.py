@@ -51,3 +51,12 @@ def test_other_content_is_refused(client, pool, value):
 
 def test_the_built_in_ones_stay(client, pool):
     assert refused(client.pool.set_uefi_certificates, pool, "x")[0] == "OPERATION_NOT_ALLOWED"
+
+
+def test_what_was_lost_on_disk_is_written_again(house, client, toolstack, pool):
+    client.pool.set_custom_uefi_certificates(pool, bundle("PK.auth", "KEK.auth", "db.auth"))
+    for path in (toolstack.state / "varstore").iterdir():
+        path.unlink()
+    assert client.pool.get_guest_secureboot_readiness(pool) == "not_ready"
+    house.caller(superuser=True, pool=True).host.write_uefi_certificates_to_disk(toolstack.this_host)
+    assert client.pool.get_guest_secureboot_readiness(pool) == "ready_no_dbx"

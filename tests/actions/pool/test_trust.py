@@ -106,7 +106,7 @@ def test_junk_is_not_trusted_and_a_hosts_own_is_not_untrusted(client, toolstack,
     assert refused(client.pool.uninstall_trusted_certificate, pool, own) == ("NOT_TRUSTED_CERTIFICATE", own)
     assert refused(client.pool.uninstall_trusted_certificate, pool, "OpaqueRef:dead")[:2] == (
         "HANDLE_INVALID",
-        "Certificate",
+        "certificate",
     )
 
 

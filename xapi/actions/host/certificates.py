@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, Protocol
@@ -102,7 +103,9 @@ def emergency_reset_server_certificate(ctx: Context) -> None:
 
 def _fresh(ctx: Context) -> ServerCertificate:
     host = ctx.db.get(Host, ctx.this_host)
-    return make_self_signed(host.hostname, (host.address,), ctx.now())
+    # Clients may give a host any text for a name; a certificate is for a name that a network can have.
+    name = host.hostname if re.fullmatch(r"[A-Za-z0-9.-]{1,253}", host.hostname) else "localhost"
+    return make_self_signed(name, (host.address,), ctx.now())
 
 
 def _replace(ctx: Context, certificate: ServerCertificate) -> None:

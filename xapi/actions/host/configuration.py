@@ -10,7 +10,7 @@ from xapi.actions.host.machine import Setting, machine_of
 from xapi.actions.host.power import assert_out_of_service
 from xapi.datamodel.classes import PBD, SR, VM, Host, Secret
 from xapi.datamodel.classes import host_messages as api
-from xapi.datamodel.classes.host import HostDisplay, HostNumaAffinityPolicy
+from xapi.datamodel.classes.host import HostDisplay, HostNumaAffinityPolicy, HostSchedGran
 from xapi.datamodel.classes.vm import UpdateGuidances
 from xapi.datamodel.errors import (
     HOST_CANNOT_SEE_SR,
@@ -141,6 +141,19 @@ def set_numa_affinity_policy(ctx: Context, self: Ref[Host], value: HostNumaAffin
     """Say how VMs that start from now on are placed on NUMA nodes."""
     with ctx.transaction() as transaction:
         transaction.update(Host, self, numa_affinity_policy=value)
+
+
+@implements(api.get_sched_gran, runs_on="self")
+def get_sched_gran(ctx: Context, self: Ref[Host]) -> HostSchedGran:
+    """The unit in which CPUs are scheduled: single threads, as nothing else can be chosen."""
+    return HostSchedGran.CPU
+
+
+@implements(api.set_sched_gran, runs_on="self")
+def set_sched_gran(ctx: Context, self: Ref[Host], value: HostSchedGran) -> None:
+    """Refuse any unit but the one that is in use, as is usual where nobody has configured a host for it."""
+    if value != HostSchedGran.CPU:
+        raise OPERATION_NOT_ALLOWED("this host schedules single CPU threads only")
 
 
 @implements(api.set_uefi_certificates, checks_first=False)

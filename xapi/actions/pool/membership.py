@@ -7,6 +7,7 @@ from xapi.datamodel.classes import pool_messages as api
 from xapi.datamodel.classes.pool import HelloReturn
 from xapi.datamodel.errors import HA_IS_ENABLED, NOT_IMPLEMENTED, OPERATION_NOT_ALLOWED
 from xapi.datamodel.model import Ref
+from xapi.dispatch.authorise import AUDIT
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import implements
 
@@ -52,3 +53,9 @@ def hello(ctx: Context, host_uuid: str, host_address: str) -> HelloReturn:
     if host is None:
         return HelloReturn.UNKNOWN_HOST
     return HelloReturn.OK if host.ref == ctx.this_host else HelloReturn.CANNOT_TALK_BACK
+
+
+@implements(api.audit_log_append)
+def audit_log_append(ctx: Context, line: str) -> None:
+    """Add a member's line to the coordinator's audit."""
+    AUDIT.info("%s", line)

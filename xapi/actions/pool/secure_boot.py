@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from xapi.actions.host.files import files_of
-from xapi.datamodel.classes import Pool
+from xapi.datamodel.classes import Host, Pool
+from xapi.datamodel.classes import host_messages as host_api
 from xapi.datamodel.classes import pool_messages as api
 from xapi.datamodel.classes.pool import PoolGuestSecurebootReadiness
 from xapi.datamodel.errors import INVALID_VALUE, OPERATION_NOT_ALLOWED
@@ -64,6 +65,13 @@ def _fill(directory: Path, files: Mapping[str, bytes]) -> None:
         write_atomically(directory / name, content)
     for name in (NEEDED | {REVOKED}) - files.keys():
         (directory / name).unlink(missing_ok=True)
+
+
+@implements(host_api.write_uefi_certificates_to_disk, runs_on="host")
+def write_uefi_certificates_to_disk(ctx: Context, host: Ref[Host]) -> None:
+    """Put the pool's own certificates where this host's guests look for them."""
+    value = ctx.pool.custom_uefi_certificates
+    _fill(files_of(ctx.toolstack).varstore, read_bundle(value) if value else {})
 
 
 @implements(api.set_uefi_certificates, checks_first=False)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import uuid
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from xapi.datamodel.errors import (
     CRL_CORRUPT,
     CRL_DOES_NOT_EXIST,
     CRL_NAME_INVALID,
+    HANDLE_INVALID,
     NOT_TRUSTED_CERTIFICATE,
     TRUSTED_CERTIFICATE_ALREADY_EXISTS,
     TRUSTED_CERTIFICATE_EXPIRED,
@@ -44,6 +46,7 @@ from xapi.system.atomic_file import create_once, write_atomically
 AUTHORITIES: Final = "ca"
 REVOCATIONS: Final = "crl"
 PINNED: Final = "pinned"
+BY_UUID: Final = "ca-by-uuid"  # of authorities that were installed without a name
 
 
 def directory(toolstack: Toolstack, kind: str) -> Path:
@@ -107,10 +110,12 @@ def _record(
     kind: CertificateType,
     name: str = "",
     purpose: tuple[CertificatePurpose, ...] = (),
+    identifier: str = "",
 ) -> Ref[Certificate]:
     known = checks.facts(certificate)
     return transaction.create(
         Certificate,
+        uuid=identifier,
         name=name,
         type=kind,
         not_before=known.not_before,
@@ -211,27 +216,36 @@ def install_trusted_certificate(
         ) from None
     except checks.CertificateProblem:
         raise TRUSTED_CERTIFICATE_INVALID() from None
+    ctx.db.get(Pool, self)
     kind = CertificateType.CA if ca else CertificateType.PINNED
-    fingerprint = checks.facts(certificate).fingerprint_sha256
-    with ctx.transaction() as transaction:
-        transaction.get(Pool, self)
-        for row in transaction.all(Certificate):
-            if row.type == kind and not row.name and row.fingerprint_sha256 == fingerprint:
-                raise TRUSTED_CERTIFICATE_ALREADY_EXISTS(fingerprint)
-        ref = _record(transaction, certificate, kind, purpose=tuple(dict.fromkeys(purpose)))
-        uuid = transaction.get(Certificate, ref).uuid
+    identifier = str(uuid.uuid4())
+    path = _trusted_file(ctx.toolstack, kind, identifier)
+    with ExitStack() as undo:
         # The file comes before the object: an object whose file is missing would promise trust that is not there.
-        write_atomically(_trusted_file(ctx.toolstack, kind, uuid), checks.as_pem(certificate).encode(), 0o644)
+        write_atomically(path, checks.as_pem(certificate).encode(), 0o644)
+        undo.callback(path.unlink, missing_ok=True)
+        with ctx.transaction() as transaction:
+            _assert_new(transaction, kind, checks.facts(certificate).fingerprint_sha256)
+            _record(transaction, certificate, kind, purpose=tuple(dict.fromkeys(purpose)), identifier=identifier)
+        undo.pop_all()
 
 
-def _trusted_file(toolstack: Toolstack, kind: CertificateType, uuid: str) -> Path:
-    return directory(toolstack, PINNED if kind == CertificateType.PINNED else "ca-by-uuid") / f"{uuid}.pem"
+def _assert_new(transaction: Transaction, kind: CertificateType, fingerprint: str) -> None:
+    for row in transaction.all(Certificate):
+        if row.type == kind and not row.name and row.fingerprint_sha256 == fingerprint:
+            raise TRUSTED_CERTIFICATE_ALREADY_EXISTS(fingerprint)
+
+
+def _trusted_file(toolstack: Toolstack, kind: CertificateType, identifier: str) -> Path:
+    return directory(toolstack, PINNED if kind == CertificateType.PINNED else BY_UUID) / f"{identifier}.pem"
 
 
 @implements(api.uninstall_trusted_certificate, checks_first=False)
 def uninstall_trusted_certificate(ctx: Context, self: Ref[Pool], certificate: Ref[Certificate]) -> None:
     """Trust a certificate no longer; NOT_TRUSTED_CERTIFICATE for a host's own."""
-    row = ctx.db.get(Certificate, certificate)
+    row = ctx.db.find(Certificate, certificate)
+    if row is None:
+        raise HANDLE_INVALID("certificate", certificate)  # in small letters, as the original has it here
     ctx.db.get(Pool, self)
     if row.type not in (CertificateType.CA, CertificateType.PINNED):
         raise NOT_TRUSTED_CERTIFICATE(certificate)
@@ -275,6 +289,11 @@ def host_crl_install(ctx: Context, host: Ref[Host], name: str, crl: str) -> None
 def host_crl_uninstall(ctx: Context, host: Ref[Host], name: str) -> None:
     """Drop a revocation list from this host."""
     _remove(ctx, REVOCATIONS, name, force=False)
+
+
+@implements(host_api.certificate_sync, runs_on="host")
+def host_certificate_sync(ctx: Context, host: Ref[Host]) -> None:
+    """Nothing: what is trusted is read from the files themselves, each time."""
 
 
 @implements(host_api.crl_list, runs_on="host")

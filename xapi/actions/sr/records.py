@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid as uuids
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -32,6 +33,7 @@ from xapi.dispatch.occupy import occupied
 from xapi.lifecycle.surroundings import driver_features, is_true, rolling_upgrade
 from xapi.storage.interface import AttachedSr
 
+LOG = logging.getLogger("xapi.storage")
 UNKNOWN = -1  # a figure that no driver has told yet
 
 
@@ -100,6 +102,7 @@ def create(
     with ExitStack() as undo:
         settings = revealed(ctx.db, device_config)
         kept = driver.create(identifier, settings, physical_size, kind, sm_config)
+        LOG.info("SR %s of type %s was made; if nothing more is heard of it, it can be introduced", identifier, type)
         handle = repositories.open(identifier, driver.type.name, settings, kept)
         undoing(undo, handle.detach_sr)
         undoing(undo, handle.destroy_sr)

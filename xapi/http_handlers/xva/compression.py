@@ -31,8 +31,8 @@ class Compressor(Protocol):
     def write(self, data: Buffer) -> None:
         """Take some data."""
 
-    def finish(self) -> bytes:
-        """Return what is still to be passed on, after the last data."""
+    def finish(self, data: bytes) -> bytes:
+        """Return what is still to be passed on, with some last data in it."""
 
 
 class Plain:
@@ -45,9 +45,9 @@ class Plain:
         """Pass some data on."""
         self._write(data)
 
-    def finish(self) -> bytes:
-        """Return nothing: nothing was kept back."""
-        return b""
+    def finish(self, data: bytes) -> bytes:
+        """Return the last data: nothing was kept back."""
+        return data
 
 
 class _Squeezer:
@@ -63,9 +63,9 @@ class _Squeezer:
         if made:
             self._write(made)
 
-    def finish(self) -> bytes:
-        """Return what is still to be passed on, after the last data."""
-        return bytes(self._squeeze.flush())
+    def finish(self, data: bytes) -> bytes:
+        """Return what is still to be passed on, with some last data in it."""
+        return bytes(self._squeeze.compress(data) + self._squeeze.flush())
 
 
 def compressor(method: str, write: Callable[[Buffer], object]) -> Compressor:

@@ -36,10 +36,11 @@ class ExportedObject:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """All that an archive says before its disks."""
+    """All that an archive says before its disks; a `legacy` one is of the first release."""
 
     version: Mapping[str, object]
     objects: tuple[ExportedObject, ...]
+    legacy: bool = False
 
     def of_class(self, class_name: str) -> tuple[ExportedObject, ...]:
         """The objects of a class, in their order."""

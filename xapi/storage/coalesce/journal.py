@@ -10,20 +10,22 @@ Copying data needs no journal: only what a child hides is written, and that can 
 from __future__ import annotations
 
 import json
+import logging
 import re
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from xapi.storage.file.directory import UUID, Directory, is_uuid
 from xapi.storage.file.fork import set_hidden
 from xapi.storage.file.tree import Tree
-from xapi.storage.vhd.file import RealFile
+from xapi.storage.vhd.errors import VhdError
 from xapi.storage.vhd.image import Vhd
 from xapi.storage.vhd.modify import set_parent
-from xapi.storage.vhd.parents import describe_parent
+from xapi.storage.vhd.parents import CODES, describe_parent, encode_locator, relative_path
 from xapi.system.atomic_file import write_atomically
 
+LOG = logging.getLogger("xapi.storage.coalesce")
 JOURNAL_NAME = re.compile(rf"\.coalesce-({UUID.pattern})\.json")
 ADOPT = "adopt"
 REPLACE = "replace"
@@ -69,15 +71,19 @@ def pending_merges(directory: Directory) -> list[str]:
     return [match[1] for name in directory.names() if (match := JOURNAL_NAME.fullmatch(name))]
 
 
+def can_adopt(directory: Directory, child: str, parent: str) -> bool:
+    """Whether a child has room for naming another parent; moving its data out of the way would disturb its users."""
+    with closing(directory.open(directory.image(child), False)) as file:
+        vhd = Vhd.open(file)
+        relative = relative_path(vhd.path, directory.image(parent))
+        named = [locator for locator in vhd.header.locators if locator.code in CODES]
+        return bool(named) and all(len(encode_locator(one.code, relative)) <= one.space_bytes for one in named)
+
+
 def adopt(directory: Directory, tree: Tree, child: str, parent: str) -> None:
     """Make one image the child of another, which reads the same as the parent that it had."""
-    journal_path = directory.resize_journal(child)
-    with ExitStack() as stack:
-        vhd = Vhd.open(stack.enter_context(closing(directory.open(directory.image(child), True))), writable=True)
-        directory.remove(journal_path)
-        journal = stack.enter_context(closing(RealFile.create(journal_path)))
-        stack.callback(directory.remove, journal_path)
-        set_parent(vhd, describe_parent(directory.image(parent), opener=directory.open), journal)
+    with closing(directory.open(directory.image(child), True)) as file:
+        set_parent(Vhd.open(file, writable=True), describe_parent(directory.image(parent), opener=directory.open))
     tree.reread(child)
 
 
@@ -88,17 +94,27 @@ def show(directory: Directory, uuid: str) -> None:
 
 
 def recover_merges(directory: Directory, tree: Tree) -> None:
-    """Finish or take back every merge that was cut short; errors of system and format leave its journal in place."""
+    """Finish or take back every merge that was cut short. One that a damaged image hinders keeps its journal."""
     for image in pending_merges(directory):
         merge = Merge.load(directory, image)
-        if merge is None:
-            directory.remove(Merge.path(directory, image))
-        elif merge.kind == ADOPT:
-            for child in sorted(tree.children(image)):
-                adopt(directory, tree, child, merge.parent)
-            merge.end(directory)
-        else:
-            take_back(directory, tree, merge)
+        try:
+            if merge is None:
+                directory.remove(Merge.path(directory, image))
+            elif merge.kind == ADOPT:
+                finish_adopting(directory, tree, merge)
+            else:
+                take_back(directory, tree, merge)
+        except (VhdError, FileNotFoundError) as error:
+            LOG.error("SR %s: %s cannot be finished yet: %s", directory.sr_uuid, merge, error)
+
+
+def finish_adopting(directory: Directory, tree: Tree, merge: Merge) -> None:
+    """Let the parent have those children that the image still has."""
+    image = tree.look(merge.image)
+    if image is not None and image.parent in ("", merge.parent):
+        for child in sorted(tree.children(merge.image)):
+            adopt(directory, tree, child, merge.parent)
+    merge.end(directory)
 
 
 def take_back(directory: Directory, tree: Tree, merge: Merge) -> None:

@@ -15,12 +15,16 @@ from dataclasses import dataclass, field, replace
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image of an SR. `usable` is False for one that must be left alone: damaged, or of a format without chains."""
+    """One image of an SR. `usable` is False for one that must be left alone: damaged, or of a format without chains.
+
+    A `tracked` disk keeps what it holds itself: that is the record of what has changed.
+    """
 
     uuid: str
     parent: str = ""
     hidden: bool = False
     usable: bool = True
+    tracked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +86,6 @@ class Family:
             image = self.images.get(image.parent)
         return found
 
-    def leaves_below(self, uuid: str) -> list[str]:
-        """Return the UUIDs of the images without children that depend on one, or of itself; none of a loop's."""
-        found: list[str] = []
-        pending, seen = [uuid], set()
-        while pending:
-            current = pending.pop()
-            if current in seen:
-                continue
-            seen.add(current)
-            below = self.children.get(current, [])
-            if not below:
-                found.append(current)
-            pending += below
-        return found
-
     def sole_hidden_parent(self, image: Image) -> Image | None:
         """Return an image's parent if that is hidden, in order, and has no other child."""
         parent = self.images.get(image.parent)
@@ -125,7 +114,9 @@ def next_step(images: Iterable[Image], wishes: Wishes, skipped: frozenset[Step] 
             continue
         if image.hidden:
             inner.append((len(family.ancestors(image.uuid)), image.uuid, MergeInner(image.uuid, parent.uuid)))
-        elif wishes.leaf_coalesce and image.uuid not in wishes.pinned and not family.children.get(image.uuid):
+        elif wishes.leaf_coalesce and not (
+            image.tracked or image.uuid in wishes.pinned or family.children.get(image.uuid)
+        ):
             leaves.append((0, image.uuid, MergeLeaf(image.uuid, parent.uuid)))
     for _, _, merge in sorted(inner, key=lambda one: one[:2]) + sorted(leaves, key=lambda one: one[:2]):
         if merge not in skipped:

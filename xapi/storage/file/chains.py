@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import closing
 
+from xapi.storage.coalesce.journal import recover_merges
 from xapi.storage.file.change_logs import drop_log
 from xapi.storage.file.directory import (
     FORK_NAME,
@@ -166,6 +167,7 @@ def recover(directory: Directory, tree: Tree) -> None:
         elif TEMPORARY_NAME.fullmatch(name):
             directory.remove(os.path.join(directory.path, name))
     tree.refresh()
+    recover_merges(directory, tree)
     for node in tree.unused():
         remove_image(directory, tree, node)
     names = directory.names()

@@ -20,7 +20,8 @@ LOG_NAME = re.compile(rf"({UUID.pattern})\.cbtlog")
 FORK_NAME = re.compile(rf"\.fork-({UUID.pattern})\.json")
 RESIZE_NAME = re.compile(rf"\.resize-({UUID.pattern})\.journal")
 TEMPORARY_NAME = re.compile(
-    rf"\.new-{UUID.pattern}\.(vhd|raw)|\.{UUID.pattern}\.(json|cbtlog)\.\w+|\.\.(fork-{UUID.pattern}|xapi-sr)\.json\.\w+"
+    rf"\.new-{UUID.pattern}\.(vhd|raw)|\.{UUID.pattern}\.(json|cbtlog)\.\w+"
+    rf"|\.\.((fork|coalesce)-{UUID.pattern}|xapi-sr)\.json\.\w+"
 )
 SETTINGS_NAME = ".xapi-sr.json"
 LOCK_NAME = ".xapi-sr.lock"

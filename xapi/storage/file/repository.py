@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from xapi.storage.attachments import Attachments
+from xapi.storage.coalesce.directory import DirectoryChains
 from xapi.storage.data_paths import NoDataPaths
 from xapi.storage.errors import (
     ChainTooDeep,
@@ -437,6 +438,12 @@ class FileSr:
     def _release(self, location: str, read_only: bool) -> None:
         self._handles.release(location, read_only)
         self._attachments.release(location, read_only)
+
+    def chains(self) -> DirectoryChains:
+        """Return what the collector of chains works with."""
+        return DirectoryChains(
+            self._directory, self._tree, self._held, self._data_paths, lambda disk: disk in self._handles.held()
+        )
 
     def generate_config(self, location: str) -> str:
         """Return as JSON what a host needs to attach the disk by itself."""

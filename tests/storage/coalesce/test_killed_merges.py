@@ -1,0 +1,158 @@
+"""A collector that is killed at any write leaves every disk as it was, once; the next one finishes its work."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xapi.storage.coalesce.collector import collect
+from xapi.storage.coalesce.plan import Image, Wishes, plan
+
+from .farm import BLOCK, Farm, Killed, killed_after
+
+
+def collect_all(farm: Farm, small: int) -> None:
+    chains = farm.sr.chains()
+    chains.small = small
+    found = collect(chains, Wishes())
+    assert not found.failed and not found.skipped
+
+
+def die_and_recover(farm: Farm, step: int, small: int) -> bool:
+    """Collect in a process that dies at a write; return whether it lived to the end."""
+    with killed_after(step) as dead:
+        try:
+            collect_all(farm, small)
+        except Killed:
+            assert dead()
+    died = dead()
+    farm.attach()
+    farm.inspect()
+    return not died
+
+
+def finish(farm: Farm, small: int) -> None:
+    collect_all(farm, small)
+    farm.inspect()
+    vdis = [Image(vdi.uuid, vdi.parent, not vdi.managed) for vdi in farm.sr.scan().vdis]
+    assert plan(vdis, Wishes()) == []
+
+
+def prepare(path: Path) -> Farm:
+    """Two chains: one that becomes a single file, and one whose inner image has two children and a larger size."""
+    farm = Farm(path)
+    disk = farm.create(BLOCK)
+    farm.write(disk, 0, 1, count=9)
+    farm.destroy(farm.snapshot(disk))
+    farm.write(disk, 4, 2, count=9)
+    other = farm.create(BLOCK)
+    farm.write(other, 0, 1, count=20)
+    farm.destroy(farm.snapshot(other))
+    farm.grow(other, 2 * BLOCK)
+    farm.write(other, 10, 2, count=20)
+    farm.write(other, 5000, 3, count=20)
+    farm.snapshot(other)
+    farm.write(other, 20, 4)
+    return farm
+
+
+@pytest.mark.parametrize("small", [0, BLOCK], ids=["split first", "at once"])
+def test_killed_at_every_write(tmp_path: Path, small: int) -> None:
+    origin = prepare(tmp_path / "origin")
+    step = 0
+    lived = False
+    while not lived:
+        path = tmp_path / f"at-{step}"
+        shutil.copytree(origin.path, path)
+        farm = Farm(path)
+        farm.model = origin.model
+        lived = die_and_recover(farm, step, small)
+        finish(farm, small)
+        assert len(farm.images()) == 4
+        shutil.rmtree(path)
+        step += 1
+    assert step > 60
+
+
+OPERATIONS = ("write", "write", "write", "snapshot", "clone", "destroy", "destroy", "grow", "create", "collect")
+
+
+def play(farm: Farm, actions: list[tuple[str, int, int]]) -> None:
+    for name, which, number in actions:
+        disks = sorted(farm.model)
+        if not disks or name == "create":
+            farm.create(BLOCK)
+            continue
+        disk = disks[which % len(disks)]
+        match name:
+            case "write":
+                farm.write(disk, number, number % 255 + 1, count=number % 40 + 1)
+            case "snapshot" if len(disks) < 7:
+                farm.snapshot(disk)
+            case "clone" if len(disks) < 7:
+                farm.clone(disk)
+            case "destroy":
+                farm.destroy(disk)
+            case "grow" if len(farm.model[disk]) < 3 * BLOCK:
+                farm.grow(disk, len(farm.model[disk]) + BLOCK)
+            case "collect":
+                collect_all(farm, small=number % 2 * BLOCK)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    actions=st.lists(
+        st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 9), st.integers(0, 8000)), min_size=8, max_size=30
+    ),
+    moments=st.lists(st.integers(0, 150), min_size=1, max_size=3),
+    small=st.sampled_from([0, BLOCK]),
+)
+def test_killed_in_any_tree(actions: list[tuple[str, int, int]], moments: list[int], small: int) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        farm = Farm(Path(directory) / "sr")
+        farm.create(BLOCK)
+        play(farm, actions)
+        for moment in moments:  # killed, and killed again while it recovers or goes on
+            die_and_recover(farm, moment, small)
+            play(farm, actions[:2])
+        finish(farm, small)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_long_life_with_many_deaths(tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    farm = Farm(tmp_path / "sr")
+    farm.create(BLOCK)
+    for _ in range(12):
+        play(farm, [(dice.choice(OPERATIONS), dice.randrange(10), dice.randrange(8000)) for _ in range(8)])
+        die_and_recover(farm, dice.randrange(120), dice.choice((0, BLOCK)))
+    finish(farm, 0)
+
+
+def test_killed_while_it_recovers(tmp_path: Path) -> None:
+    origin = prepare(tmp_path / "origin")
+    for step in range(0, 90, 3):
+        for again in range(0, 12, 2):
+            path = tmp_path / "sr"
+            shutil.copytree(origin.path, path)
+            farm = Farm(path)
+            farm.model = origin.model
+            with killed_after(step):
+                try:
+                    collect_all(farm, 0)
+                except Killed:
+                    pass
+            with killed_after(again):
+                try:
+                    farm.attach()
+                except Killed:
+                    pass
+            farm.attach()
+            finish(farm, 0)
+            shutil.rmtree(path)

@@ -1,0 +1,1 @@
+"""Bridges of the Linux kernel, made with `ip`, `ethtool` and `nft`."""

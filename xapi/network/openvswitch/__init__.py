@@ -1,0 +1,1 @@
+"""Bridges of Open vSwitch, made with `ovs-vsctl`, `ovs-ofctl` and `ip`."""
