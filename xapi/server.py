@@ -8,17 +8,20 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from threading import Event, Lock
-from typing import Any
+from typing import Protocol
 
 from xapi import actions
 from xapi.actions.attach_disks import AttachDisks
 from xapi.actions.attach_networks import AttachNetworks
+from xapi.actions.host.certificates import TlsFront, record_server_certificate
+from xapi.actions.pif_scan import start_networking
 from xapi.actions.sr.attaching import plug_at_start
 from xapi.actions.storage_repositories import StorageRepositories
 from xapi.datamodel.classes import Host
@@ -39,18 +42,21 @@ from xapi.rpc.endpoint import Endpoint
 from xapi.rpc.http import Server
 from xapi.services.guest_watcher import GuestWatcher
 from xapi.services.periodic import Periodic
-from xapi.services.startup import startup
+from xapi.services.snapshot_schedule import SnapshotSchedules
+from xapi.services.startup import Started, startup
 from xapi.storage.interface import SrDriver
 from xapi.system.certificate_checks import CertificateProblem
 from xapi.system.certificates import ensure_server_certificate, server_context
 from xapi.system.clock import Clock, SystemClock
 from xapi.system.log import start_logging
 from xapi.system.passwords import Authenticator, LockoutDelay, Pam, PasswordFile
-from xapi.system.settings import Settings, from_command_line
+from xapi.system.settings import Address, Settings, from_command_line
 
 LOG = logging.getLogger("xapi.server")
 WORKERS = 256
 REAP_SECONDS = 60.0
+CLOSING_SECONDS = 2.0  # that running calls have to end when the server stops
+ANYWHERE = frozenset({"", "0.0.0.0", "::"})
 
 
 class StateInUse(Exception):
@@ -61,83 +67,54 @@ class RunningServer:
     """One toolstack with its doors open. Everything that was started is stopped by `close`, in reverse."""
 
     def __init__(self, settings: Settings, clock: Clock | None = None, *, doors: bool = True) -> None:
-        self.settings = settings
-        self._doors = doors
         self._stack = ExitStack()
+        self.https_address: tuple[str, int] | None = None
+        self.http_address: tuple[str, int] | None = None
         try:
-            self._open(clock or SystemClock())
+            self._open(settings, clock or SystemClock(), doors)
         except BaseException:
             self._stack.close()
             raise
 
-    def _open(self, clock: Clock) -> None:
-        settings, stack = self.settings, self._stack
+    def _open(self, settings: Settings, clock: Clock, doors: bool) -> None:
         settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
-        stack.enter_context(_locked(settings.state / "lock"))
+        self._stack.enter_context(_locked(settings.state / "lock"))
         actions.load()
+        address = "localhost" if settings.https.host in ANYWHERE else settings.https.host
+        self.certificate = ensure_server_certificate(
+            settings.server_certificate, socket.gethostname(), (address,), clock.now()
+        )
+        self.settings = self._bound(settings) if doors else settings
         database = self._database()
         hypervisor = open_hypervisor(settings)
-        stack.callback(hypervisor.close)
-        hostname = socket.gethostname()
-        self.certificate = ensure_server_certificate(
-            settings.server_certificate, hostname, (settings.https.host,), clock.now()
-        )
+        self._stack.callback(hypervisor.close)
         drivers = open_storage_drivers(settings)
-        started = startup(database, clock, hypervisor, settings, drivers=tuple(driver.type for driver in drivers))
+        types = tuple(driver.type for driver in drivers)
+        started = startup(database, clock, hypervisor, self.settings, drivers=types)
+        with database.transaction() as transaction:
+            record_server_certificate(transaction, started.this_host, self.certificate)
         fill_all_allowed_operations(database)
         database.derivations.append(derive_allowed_operations)
-        workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="async")
-        stack.callback(workers.shutdown, wait=False, cancel_futures=True)
-        limits = SessionLimits(settings.sessions_per_originator, settings.sessions_total, settings.session_idle_hours)
-        events = EventFeed(database, clock)
-        self.toolstack = Toolstack(
-            db=database,
-            clock=clock,
-            state=settings.state,
-            this_host=started.this_host,
-            sessions=Sessions(database, clock, limits),
-            tasks=Tasks(database, clock, started.this_host),
-            events=events,
-            workers=workers,
-            hypervisor=hypervisor,
-            https_port=settings.https.port,
-        )
-        self.authenticator = _authenticator(settings)
-        self.toolstack.parts[LogIns] = LogIns(
-            self.authenticator,
-            LockoutDelay(clock),
-            self.toolstack.sessions,
-            database,
-            started.this_host,
-            Lock(),
-        )
-        repositories = StorageRepositories(drivers)
-        stack.callback(repositories.close)
-        networking = open_network_driver(settings)
-        stack.callback(networking.close)
-        attach_networks = AttachNetworks(database, networking, started.this_host)
-        self.toolstack.parts |= {
-            StorageRepositories: repositories,
-            AttachDisks: AttachDisks(database, repositories),
-            AttachNetworks: attach_networks,
-        }
-        plug_at_start(database, repositories, started.to_plug)
-        attach_networks.remember()
-        hypervisor.configure(database.get(Host, started.this_host).other_config)
-        guests = GuestWatcher(self.toolstack)
-        guests.start()
-        stack.callback(guests.stop)
-        events.start()
-        stack.callback(events.stop)
-        reaper = Periodic("reaper", REAP_SECONDS, self.toolstack.reap)
-        reaper.start()
-        stack.callback(reaper.stop)
-        if self._doors:
-            self._listen()
+        self.toolstack = self._assembled(database, clock, hypervisor, started)
+        self._furnish(drivers, started)
+        self._start_services()
+        if doors:
+            self._routes = Routes(Endpoint(Performer(self.toolstack)), make_doors(self.toolstack))
+            self.http.start()
+
+    def _bound(self, settings: Settings) -> Settings:
+        """Take the addresses, so that what is made from now on can name them; nobody is answered yet."""
+        self.http = Server(lambda method, path: self._routes(method, path))
+        self._stack.callback(self.http.close, CLOSING_SECONDS)
+        self.tls = server_context(settings.server_certificate)
+        self.https_address = self.http.listen_tcp(settings.https.host, settings.https.port, self.tls)
+        if settings.http is not None:
+            self.http_address = self.http.listen_tcp(settings.http.host, settings.http.port)
+        self.http.listen_unix(settings.socket, 0o600)
+        return replace(settings, https=Address(settings.https.host, self.https_address[1]))
 
     def _database(self) -> Database:
-        settings = self.settings
-        engine = open_engine(settings.database)
+        engine = open_engine(self.settings.database)
         path = Path(engine.url.database) if engine.url.get_backend_name() == "sqlite" and engine.url.database else None
         kept = prepare(engine, path)
         if kept is not None:
@@ -146,23 +123,78 @@ class RunningServer:
         self._stack.callback(database.close)
         return database
 
-    def _listen(self) -> None:
+    def _assembled(self, database: Database, clock: Clock, hypervisor: HypervisorDriver, started: Started) -> Toolstack:
         settings = self.settings
-        self.performer = Performer(self.toolstack)
-        self.http = Server(Routes(Endpoint(self.performer), make_doors(self.toolstack)))
-        self._stack.callback(self.http.close, 2.0)
-        self.https_address = self.http.listen_tcp(
-            settings.https.host, settings.https.port, server_context(settings.server_certificate)
+        workers = ThreadPoolExecutor(WORKERS, thread_name_prefix="async")
+        self._stack.callback(workers.shutdown, wait=False, cancel_futures=True)
+        limits = SessionLimits(settings.sessions_per_originator, settings.sessions_total, settings.session_idle_hours)
+        return Toolstack(
+            db=database,
+            clock=clock,
+            state=settings.state,
+            this_host=started.this_host,
+            sessions=Sessions(database, clock, limits),
+            tasks=Tasks(database, clock, started.this_host),
+            events=EventFeed(database, clock),
+            workers=workers,
+            hypervisor=hypervisor,
+            https_port=settings.https.port,
         )
-        self.http_address = None
-        if settings.http is not None:
-            self.http_address = self.http.listen_tcp(settings.http.host, settings.http.port)
-        self.http.listen_unix(settings.socket, 0o600)
-        self.http.start()
+
+    def _furnish(self, drivers: Sequence[SrDriver], started: Started) -> None:
+        """Give the toolstack what its actions reach through it."""
+        toolstack, database = self.toolstack, self.toolstack.db
+        repositories = StorageRepositories(drivers)
+        self._stack.callback(repositories.close)
+        networking = open_network_driver(self.settings, started.installation.uuid)
+        self._stack.callback(networking.close)
+        attach_networks = AttachNetworks(database, networking, started.this_host)
+        authenticator = open_authenticator(self.settings)
+        toolstack.parts |= {
+            LogIns: LogIns(
+                authenticator, LockoutDelay(toolstack.clock), toolstack.sessions, database, started.this_host, Lock()
+            ),
+            StorageRepositories: repositories,
+            AttachDisks: AttachDisks(database, repositories),
+            AttachNetworks: attach_networks,
+            TlsFront: self,
+        }
+        plug_at_start(database, repositories, started.to_plug)
+        notes = database.get(Host, started.this_host).other_config
+        networking.configure(notes)
+        toolstack.hypervisor.configure(notes)
+        start_networking(attach_networks, toolstack.clock.now())
+
+    def _start_services(self) -> None:
+        toolstack = self.toolstack
+        services: tuple[Service, ...] = (
+            GuestWatcher(toolstack),
+            toolstack.events,
+            Periodic("reaper", REAP_SECONDS, toolstack.reap),
+            SnapshotSchedules(toolstack),
+        )
+        for service in services:
+            service.start()
+            self._stack.callback(service.stop)
+
+    def reload_certificate(self) -> None:
+        """Show the certificate that is in the file now to each new connection."""
+        if self.https_address is not None:
+            self.tls.load_cert_chain(self.settings.server_certificate)
 
     def close(self) -> None:
         """Close the doors, let running calls end, and leave everything durable."""
         self._stack.close()
+
+
+class Service(Protocol):
+    """Something that happens by itself."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End, and return when it has ended."""
 
 
 def _locked(path: Path) -> ExitStack:
@@ -197,14 +229,19 @@ def open_storage_drivers(settings: Settings) -> tuple[SrDriver, ...]:
     return tuple(found)
 
 
-def open_network_driver(settings: Settings) -> NetworkDriver:
-    """Open the driver that makes the bridges of this host."""
+def open_network_driver(settings: Settings, installation: str) -> NetworkDriver:
+    """Open the driver that makes the bridges of this host; a simulated one has the cards of its installation."""
     (point,) = entry_points(group="xapi.network", name="simulator")
-    opened: NetworkDriver = point.load()(settings.state / "network", settings.network)
+    host = "127.0.0.1" if settings.https.host in ANYWHERE else settings.https.host
+    lease = {"lease.eth0": f"{host}/{8 if host.startswith('127.') else 24}"} if ":" not in host else {}
+    opened: NetworkDriver = point.load()(
+        settings.state / "network", {"seed": installation, **lease, **settings.network}
+    )
     return opened
 
 
-def _authenticator(settings: Settings) -> Authenticator:
+def open_authenticator(settings: Settings) -> Authenticator:
+    """What passwords are checked against."""
     if settings.auth == "pam":
         return Pam()
     passwords = PasswordFile(settings.root_password)
@@ -212,35 +249,38 @@ def _authenticator(settings: Settings) -> Authenticator:
     return passwords
 
 
+TRY = """
+  xapi is ready.  HTTPS  https://{address}{http}
+                  socket {socket}
+
+  user root, password {password}
+
+  Try:
+    curl --insecure https://{address}/
+    curl --insecure https://{address}/jsonrpc -d \
+      '{{"jsonrpc":"2.0","id":1,"method":"session.login_with_password","params":["root","{password}"]}}'
+    {python} -c "import ssl, xmlrpc.client as x; \
+      api = x.ServerProxy('https://{address}', context=ssl._create_unverified_context()); \
+      s = api.session.login_with_password('root', '{password}')['Value']; \
+      print(*(vm['name_label'] for vm in api.VM.get_all_records(s)['Value'].values()), sep=chr(10))"
+
+  Stop with Ctrl-C.
+"""
+
+
 def greeting(server: RunningServer) -> str:
     """What a person reads who has just started a host: where it is, how to log in, what to try."""
     settings = server.settings
+    assert server.https_address is not None
     host, port = server.https_address
-    address = f"{host}:{port}"
-    lines = [
-        "",
-        f"  xapi is ready.  HTTPS  https://{address}",
-    ]
-    if server.http_address is not None:
-        lines.append(f"                  HTTP   http://{server.http_address[0]}:{server.http_address[1]}")
-    lines += [f"                  socket {settings.socket}", ""]
-    password = "your own"
-    if settings.auth == "password":
-        password = settings.root_password.read_text().strip()
-    lines += [
-        f"  user root, password {password}",
-        "",
-        "  Try:",
-        f"    curl --insecure https://{address}/",
-        f"    curl --insecure https://{address}/jsonrpc -d '"
-        '{"jsonrpc":"2.0","id":1,"method":"session.login_with_password","params":["root","' + password + "\"]}'",
-        f"    {sys.executable} -c \"import ssl, XenAPI; s = XenAPI.Session('https://{address}', ignore_ssl=True);"
-        f" s.login_with_password('root', '{password}'); print(s.xenapi.VM.get_all_records())\"",
-        "",
-        "  Stop with Ctrl-C.",
-        "",
-    ]
-    return "\n".join(lines)
+    http = server.http_address
+    return TRY.format(
+        address=f"{host}:{port}",
+        http="" if http is None else f"\n                  HTTP   http://{http[0]}:{http[1]}",
+        socket=settings.socket,
+        password=settings.root_password.read_text().strip() if settings.auth == "password" else "...",
+        python="python3",
+    )
 
 
 def main() -> int:
@@ -263,6 +303,3 @@ def main() -> int:
     stopping.wait()
     server.close()
     return 0
-
-
-__all__: list[Any] = ["RunningServer", "StateInUse", "main", "open_hypervisor"]

@@ -8,6 +8,8 @@ from tests.actions.wired_house import WiredHouse, refused, wired_house
 from xapi.actions.pif_scan import bridge_name, start_networking
 from xapi.datamodel.classes import PIF, Pool
 from xapi.network.interface import AddressMode, Card
+from xapi.network.simulator.settings import NetworkSimulatorConfig
+from xapi.services.startup import simulated_nics
 
 DEAD = "OpaqueRef:dead"
 
@@ -230,3 +232,24 @@ def test_a_start_brings_back_what_was_up_and_marks_what_does_not_come(wired: Wir
     assert {bridge, "xenbr1"} <= wired.bridges
     assert wired.db.get(PIF, wired.pif("eth2")).currently_attached is False
     assert wired.db.get(PIF, untagged).currently_attached is True
+
+
+def test_a_start_goes_on_when_the_cards_cannot_be_looked_for(wired: WiredHouse) -> None:
+    wired.driver.configure({"network-simulator:fault:nics": "error"})
+    assert refused(wired.client.PIF.scan, wired.host)[0] == "PIF_CONFIGURATION_ERROR"
+    before = wired.everything()
+    start_networking(wired.networks, wired.toolstack.clock.now())
+    assert wired.everything() == before
+
+
+def test_the_simulated_cards_are_those_of_the_first_start() -> None:
+    config = NetworkSimulatorConfig(seed="installation")
+    for number, card in enumerate(simulated_nics("installation", "127.0.0.1")):
+        nic = config.nic(number)
+        assert (nic.name, nic.mac, nic.pci_bus_path, nic.speed) == (
+            card.device,
+            card.mac,
+            card.pci_bus_path,
+            card.speed,
+        )
+        assert (nic.vendor_id, nic.device_id, nic.device_name) == (card.vendor_id, card.device_id, card.device_name)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -252,6 +254,21 @@ def test_a_scan_that_changes_nothing_writes_nothing(house: StorageHouse) -> None
     house.client.SR.scan(sr)
     assert house.client("event.from", ["vdi"], token, 0.0)["events"] == []
     assert house.client.SR.get_VDIs(sr) == [disk]
+
+
+def test_a_copied_sr_does_not_take_the_disks_of_the_other(house: StorageHouse) -> None:
+    place, twin = house.place(), house.place()
+    sr = house.sr(location=str(place))
+    disk = house.disk(sr)
+    shutil.copytree(place, twin)
+    other = house.client.SR.introduce("", "twin", "", "file", "user", False, {})
+    config = {"host": house.host, "SR": other, "device_config": {"location": str(twin)}}
+    pbd = house.client.PBD.create(config)
+    with contextlib.suppress(Failure):  # a driver may know that the directory is another SR's
+        house.client.PBD.plug(pbd)
+    assert house.client.SR.get_VDIs(other) == []
+    assert house.client.VDI.get_by_uuid(house.client.VDI.get_uuid(disk)) == disk
+    house.check_rows_follow_storage(sr)
 
 
 def test_a_scan_that_fails_leaves_the_rows(house: StorageHouse) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -265,6 +266,57 @@ def test_the_disks_of_a_vm_that_starts_are_given_back_when_it_stops(
     assert not any(house.client.VBD.get_currently_attached(drive) for drive in drives)
     handle, row = house.repositories.of_vdi(house.db, disk)
     handle.destroy(row.location)
+
+
+@contextmanager
+def fault(house: StorageHouse, operation: str, kind: str) -> Iterator[None]:
+    """Let the simulated hypervisor fail once."""
+    driver = house.house.toolstack.hypervisor
+    driver.configure({f"simulator:fault:{operation}": f"{kind},times=1"})
+    yield
+    driver.configure({})
+
+
+def test_a_drive_that_the_hypervisor_refuses_leaves_its_disk_free(house: StorageHouse, live: str, disk: str) -> None:
+    drive = house.drive(live, disk)
+    with fault(house, "plug_disk", "refused"):
+        assert refusal(house.client.VBD.plug, drive)[0] == "OPERATION_NOT_ALLOWED"
+    assert not house.client.VBD.get_currently_attached(drive)
+    assert house.client.VBD.get_current_operations(drive) == {}
+    house.client.VDI.destroy(disk)
+
+
+def test_a_guest_may_keep_its_drive_until_it_is_forced(house: StorageHouse, live: str, disk: str) -> None:
+    drive = house.drive(live, disk)
+    house.client.VBD.plug(drive)
+    with fault(house, "unplug_disk", "busy"):
+        assert refusal(house.client.VBD.unplug, drive)[:3] == ["DEVICE_DETACH_REJECTED", "VBD", drive]
+    assert house.client.VBD.get_currently_attached(drive)
+    assert refusal(house.client.VDI.destroy, disk) == ["VDI_IN_USE", disk, "destroy"]
+    house.client.VBD.unplug_force(drive)
+    house.client.VBD.destroy(drive)
+    house.client.VDI.destroy(disk)
+
+
+def test_a_drive_that_the_guest_lost_is_unplugged_all_the_same(house: StorageHouse, live: str, disk: str) -> None:
+    drive = house.drive(live, disk)
+    house.client.VBD.plug(drive)
+    devices = house.house.toolstack.hypervisor.devices
+    devices.unplug_disk(house.client.VM.get_uuid(live), house.client.VBD.get_device(drive), True)
+    house.client.VBD.unplug(drive)
+    house.client.VDI.destroy(disk)
+
+
+@pytest.mark.parametrize("operation", ["insert_media", "eject_media"])
+def test_a_medium_that_cannot_be_changed_stays(house: StorageHouse, vm: str, images: list[str], operation: str) -> None:
+    drive = cd(house, vm, images[0] if operation == "eject_media" else NULL)
+    house.client.VM.start(vm, False, False)
+    before = house.client.VBD.get_record(drive)
+    call = house.client.VBD.eject if operation == "eject_media" else house.client.VBD.insert
+    with fault(house, operation, "refused"):
+        assert refusal(call, drive, *((images[0],) if operation == "insert_media" else ()))[0] != ""
+    assert house.client.VBD.get_record(drive) == before
+    house.client.VM.hard_shutdown(vm)
 
 
 # Control domains

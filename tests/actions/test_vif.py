@@ -427,3 +427,13 @@ def test_cards_of_running_guests_are_counted_again_after_a_restart(wired: WiredH
     again.remember()
     again.release(wired.db.get(Network, network))
     assert wired.client.network.get_bridge(network) in wired.bridges
+
+
+def test_a_bridge_that_does_not_go_does_not_hold_up_an_unplug(wired: WiredHouse) -> None:
+    network = wired.network("n")
+    vif = make(wired, wired.vm("a", running=True), network)
+    wired.client.VIF.plug(vif)
+    wired.driver.configure({"network-simulator:fault:take_down": "error"})
+    wired.client.VIF.unplug(vif)
+    assert wired.client.VIF.get_currently_attached(vif) is False
+    assert wired.client.network.get_bridge(network) in wired.bridges

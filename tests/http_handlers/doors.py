@@ -24,6 +24,7 @@ from xapi.http_handlers.routes import Routes, make_doors
 from xapi.rpc.endpoint import Endpoint
 from xapi.rpc.http import Limits, Server
 from xapi.storage.interface import CreateVdi
+from xapi.system.certificates import server_context
 
 MIB = 1 << 20
 
@@ -48,6 +49,8 @@ class Doors:
         routes = Routes(Endpoint(self.house.performer), make_doors(self.toolstack))
         self.server = Server(routes, limits=Limits(stream_time=20.0, send_time=20.0))
         self.address = self.server.listen_tcp("127.0.0.1", 0)
+        self.certificate = self.house.server.settings.server_certificate
+        self.tls = self.server.listen_tcp("127.0.0.1", 0, server_context(self.certificate))
         self.socket = state / "doors.sock"
         self.server.listen_unix(self.socket)
         self.server.start()

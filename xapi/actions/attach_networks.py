@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,7 @@ from xapi.lifecycle.surroundings import is_true
 from xapi.lifecycle.view import View
 from xapi.network.interface import BridgeConfig, BridgeInUse, NetworkDriver, NetworkError
 
+LOG = logging.getLogger("xapi.actions.network")
 LIVE = (VmPowerState.RUNNING, VmPowerState.PAUSED)
 User = tuple[str, str, int]  # bridge, UUID of the VM, number of its card
 
@@ -69,18 +71,20 @@ class AttachNetworks:
                 self.release(network)
 
     def release(self, network: Network) -> None:
-        """Remove the bridge of a network unless a card or a port still uses it."""
+        """Remove the bridge of a network unless a card or a port still uses it.
+
+        One that does not go is logged and stays: whoever has just left it is not to suffer for that.
+        """
         net = self.networking
         with net.lock:
             if any(bridge == network.bridge for bridge, _, _ in self._users):
                 return
             try:
                 net.driver.bridges.take_down(network.bridge)
-            except BridgeInUse:
-                # Somebody has put a port of his own on it, and will want to keep it.
-                return
+            except BridgeInUse as error:
+                LOG.info("the bridge of network %s stays: %s", network.uuid, error)
             except NetworkError as error:
-                raise HOST_CANNOT_ATTACH_NETWORK(net.this_host, network.ref) from error
+                LOG.warning("the bridge of network %s could not be removed: %s", network.uuid, error)
 
 
 def attacher(ctx: Context) -> AttachNetworks:

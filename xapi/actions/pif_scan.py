@@ -15,7 +15,7 @@ from xapi.datamodel.classes.pif import IpConfigurationMode
 from xapi.datamodel.failure import Failure
 from xapi.datamodel.model import NULL, Ref
 from xapi.db.database import Transaction
-from xapi.network.interface import Nic
+from xapi.network.interface import NetworkError, Nic
 
 LOG = logging.getLogger("xapi.actions.pif")
 USUAL_PROPERTIES = {"gro": "on"}
@@ -107,7 +107,10 @@ def start_networking(networks: AttachNetworks, now: datetime) -> None:
     A PIF that does not come up is logged and marked as unplugged: one bad card must not keep a host from starting.
     """
     net = networks.networking
-    scan_cards(net, net.driver.hardware.nics(), now)
+    try:
+        scan_cards(net, net.driver.hardware.nics(), now)
+    except NetworkError as error:
+        LOG.warning("the host's cards could not be looked for: %s", error)
     for pif in sorted(_wanted(net), key=lambda row: kind_of(row) in (PifKind.VLAN, PifKind.TUNNEL)):
         try:
             bring_up(net, pif.ref)

@@ -6,6 +6,7 @@ transaction.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ from xapi.network.interface import (
     Uplink,
 )
 
+LOG = logging.getLogger("xapi.actions.pif")
 ETHTOOL = "ethtool-"
 
 
@@ -201,9 +203,17 @@ def bring_down(net: Networking, ref: Ref[PIF]) -> None:
                 transaction.update(PIF, ref, currently_attached=False, **_leased(pif, None))
         base = base_of(net.db, pif)
         if base is not None and not base.currently_attached:
-            with network_failures(base.ref):
-                if not any(row.currently_attached for row in above(net.db, base)):
-                    net.driver.bridges.take_down(bridge_of(net.db, base))
+            _release_base(net, base)
+
+
+def _release_base(net: Networking, base: PIF) -> None:
+    """Take the bridge down that an unplugged PIF kept for others, if those are all gone."""
+    if any(row.currently_attached for row in above(net.db, base)):
+        return
+    try:
+        net.driver.bridges.take_down(bridge_of(net.db, base))
+    except NetworkError as error:
+        LOG.warning("the bridge of PIF %s (%s) stays: %s", base.device, base.uuid, error)
 
 
 def _note(net: Networking, pif: PIF, state: BridgeState | None) -> None:

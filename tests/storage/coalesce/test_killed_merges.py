@@ -33,7 +33,7 @@ def die_and_recover(farm: Farm, step: int, small: int) -> bool:
             assert dead()
     died = dead()
     farm.attach()
-    farm.inspect()
+    farm.inspect(killed=True)
     return not died
 
 
@@ -135,6 +135,7 @@ def test_a_long_life_with_many_deaths(tmp_path: Path, seed: int) -> None:
     finish(farm, 0)
 
 
+@pytest.mark.slow
 def test_killed_while_it_recovers(tmp_path: Path) -> None:
     origin = prepare(tmp_path / "origin")
     for step in range(0, 90, 3):

@@ -1,15 +1,17 @@
-"""A host's own notes, some of which steer the hypervisor driver (`simulator:fault:…`, `simulator:guest:…`)."""
+"""A host's own notes, some of which steer the simulators (`simulator:fault:…`, `network-simulator:nic:…`)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from xapi.actions.attach_networks import networking
 from xapi.datamodel.classes import Host
 from xapi.datamodel.errors import INVALID_VALUE, MAP_DUPLICATE_KEY
 from xapi.datamodel.model import Ref
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import overrides
 from xapi.hypervisor.interface import InvalidConfiguration
+from xapi.network.interface import InvalidNetworkConfiguration
 
 FIELD = "other_config"
 
@@ -19,8 +21,11 @@ def _store(ctx: Context, host: Ref[Host], wanted: Mapping[str, str]) -> None:
     if host == ctx.this_host:
         try:
             ctx.toolstack.hypervisor.configure(wanted)
+            networking(ctx).driver.configure(wanted)
         except InvalidConfiguration as problem:
             raise INVALID_VALUE(problem.field, problem.why) from problem
+        except InvalidNetworkConfiguration as problem:
+            raise INVALID_VALUE(FIELD, str(problem)) from problem
     with ctx.transaction() as transaction:
         transaction.update(Host, host, other_config=wanted)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from xapi.storage.interface import ScanResult, SrHealth, SrStat, VdiFacts
 
 FindVdi = Callable[[str], str]
 """The reference of the disk with a UUID, or null."""
+LOG = logging.getLogger("xapi.storage")
 PARENT: Final = "vhd-parent"
 DRIVERS_KEYS: Final = frozenset({PARENT, "vdi_type", "image-format"})
 """The sm_config keys that only a driver knows: they go when it no longer reports them."""
@@ -114,14 +116,21 @@ def note_scan(transaction: Transaction, sr: Ref[SR], found: ScanResult) -> None:
     row = transaction.get(SR, sr)
     known = {vdi.location: vdi for ref in row.VDIs if (vdi := transaction.find(VDI, ref)) is not None}
     refs = {vdi.uuid: str(vdi.ref) for vdi in known.values()}
-    fresh: list[tuple[Ref[VDI], VdiFacts]] = []
+    appeared: list[VdiFacts] = []
     for facts in found.vdis:
         present = known.pop(facts.location, None)
-        if present is not None:
+        if present is None:
+            appeared.append(facts)
+        else:
             note_disk(transaction, present, facts)
+    fresh: list[tuple[Ref[VDI], VdiFacts]] = []
+    taken = {vdi.uuid for vdi in transaction.all(VDI)} if appeared else set()
+    for facts in appeared:
+        if facts.uuid in taken:
+            LOG.warning("SR %s: disk %s has the UUID of another disk and is left out", row.uuid, facts.location)
             continue
-        values = new_values(transaction, facts, lambda _: NULL)
-        made = transaction.create(VDI, SR=sr, **values)
+        taken.add(facts.uuid)
+        made = transaction.create(VDI, SR=sr, **new_values(transaction, facts, lambda _: NULL))
         refs[facts.uuid] = made
         fresh.append((made, facts))
     for made, facts in fresh:

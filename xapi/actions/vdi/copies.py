@@ -49,7 +49,10 @@ def copy_whole(ctx: Context, vdi: Ref[VDI], sr: Ref[SR], base: Ref[VDI] = NULL, 
     """Copy a disk into a given one, or a new one on an SR; a new one goes again if that fails."""
     if not ctx.db.get(VDI, vdi).managed:
         raise VDI_NOT_MANAGED(vdi)
-    with occupied(ctx, VDI, vdi, VdiOperations.COPY), ExitStack() as undo:
+    with ExitStack() as stack:
+        with repositories_of(ctx).turn_at_disk(vdi):  # short work on the disk is waited for, but none waits for a copy
+            stack.enter_context(occupied(ctx, VDI, vdi, VdiOperations.COPY))
+        undo = stack.enter_context(ExitStack())
         target = into
         if target == NULL:
             target = _room_for(ctx, ctx.db.get(VDI, vdi), sr)

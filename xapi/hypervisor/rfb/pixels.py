@@ -31,8 +31,11 @@ PALETTE = _make_palette()
 
 def nearest(red: int, green: int, blue: int) -> int:
     """The colour of the palette's cube that is closest to a colour of 8 bits a channel."""
-    steps = [min(range(6), key=lambda step, level=level: abs(_STEPS[step] - level)) for level in (red, green, blue)]
-    return 16 + 36 * steps[0] + 6 * steps[1] + steps[2]
+    return 16 + 36 * _nearest_step(red) + 6 * _nearest_step(green) + _nearest_step(blue)
+
+
+def _nearest_step(level: int) -> int:
+    return min(range(6), key=lambda step: abs(_STEPS[step] - level))
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,9 @@ class RfbSession:
         self._waits = self._redraw = False
         return self._picture(screen, parts)
 
+    def close(self) -> None:
+        """The viewer has gone; there is nothing to give back."""
+
     def _due(self, screen: Framebuffer, visible: Rect) -> list[Rect]:
         parts: list[Rect] = []
         if self._fresh is not None:

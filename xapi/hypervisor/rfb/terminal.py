@@ -7,7 +7,7 @@ that a picture can compare with what it showed last, and whatever a guest sends,
 import codecs
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from xapi.hypervisor.rfb.pixels import nearest
 
@@ -186,6 +186,10 @@ class Terminal:
         first, last = (self._top, self._bottom) if inside else (0, self.rows - 1)
         self.row = min(max(self.row + count, first), last)
         self._wrap_due = False
+
+    def _move_line(self, count: int) -> None:
+        self._move_row(count)
+        self._to_column(0)
 
     def _down(self) -> None:
         if self.row == self._bottom:
@@ -391,7 +395,7 @@ def _restyled(style: Style, number: int, left: list[int]) -> Style:
     return Style() if number == 0 else style
 
 
-_SWITCHES = {
+_SWITCHES: dict[int, dict[str, Any]] = {
     1: {"bold": True}, 22: {"bold": False}, 4: {"underlined": True}, 24: {"underlined": False},
     7: {"reverse": True}, 27: {"reverse": False}, 8: {"hidden": True}, 28: {"hidden": False},
     39: {"ink": INK}, 49: {"paper": PAPER},
@@ -426,8 +430,8 @@ _ACTS: dict[str, _Act] = {
     "B": lambda it, n: it._move_row(_count(n)),
     "C": lambda it, n: it._to_column(it.column + _count(n)),
     "D": lambda it, n: it._to_column(it.column - _count(n)),
-    "E": lambda it, n: (it._move_row(_count(n)), it._to_column(0))[1],
-    "F": lambda it, n: (it._move_row(-_count(n)), it._to_column(0))[1],
+    "E": lambda it, n: it._move_line(_count(n)),
+    "F": lambda it, n: it._move_line(-_count(n)),
     "G": lambda it, n: it._to_column(_count(n) - 1),
     "H": lambda it, n: it._to(_count(n) - 1, _second(n) - 1),
     "J": Terminal._erase_screen,

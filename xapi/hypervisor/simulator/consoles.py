@@ -1,13 +1,6 @@
-"""Consoles of simulated domains: each listens on a Unix socket of its own, once somebody has asked for it."""
+"""Consoles of simulated domains and of the simulated host: sockets that listen once somebody has asked for them."""
 
-import contextlib
-import os
-import selectors
-import socket
-import tempfile
-import threading
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 
 from xapi.hypervisor.interface import (
     ChangeKind,
@@ -16,31 +9,17 @@ from xapi.hypervisor.interface import (
     DomainChanged,
     DomainEvent,
     NoSuchDomain,
+    Power,
     StateUnusable,
     Unsupported,
 )
+from xapi.hypervisor.rfb.service import CONTROL_DOMAIN, ConsoleClosed, ConsoleService, Screen
+from xapi.hypervisor.simulator.domain import Domain
 from xapi.hypervisor.simulator.machine import Machine
-from xapi.hypervisor.simulator.screens import ProtocolError, RfbScreen, Screen, TextScreen
+from xapi.hypervisor.simulator.screens import GraphicScreen, GuestFacts, Line, Look, TextScreen
 
-_CHUNK = 65536
-_PATIENCE = 8 * 1024 * 1024  # bytes that wait for a client who does not read, before we stop listening to it
-
-
-@dataclass(slots=True)
-class _Listener:
-    domid: int
-    name: str
-    protocol: ConsoleProtocol
-    path: Path
-    socket: socket.socket
-
-
-@dataclass(slots=True)
-class _Connection:
-    domid: int
-    screen: Screen
-    socket: socket.socket
-    waiting: bytes = b""
+_STUCK = 0.4  # how far the boot of a guest gets that never comes up
+_SHOWN = 1000
 
 
 class SimulatedConsoles:
@@ -48,158 +27,101 @@ class SimulatedConsoles:
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._lock = threading.Lock()
-        self._directory: tempfile.TemporaryDirectory[str] | None = None
-        self._listeners: dict[tuple[int, ConsoleProtocol], _Listener] = {}
-        self._selector: selectors.BaseSelector | None = None
-        self._thread: threading.Thread | None = None
-        self._wake_out, self._wake_in = -1, -1
-        self._gone: set[int] = set()
-        self._closing = False
+        self._service = ConsoleService("simulator-consoles")
+        self._lines: dict[int, Line] = {}  # touched by the serving thread only, but for taking one out
         self._unsubscribe = machine.events.subscribe(self._notice)
 
     def endpoint(self, uuid: str, protocol: ConsoleProtocol) -> ConsoleEndpoint:
-        """Where this console listens, listening from now on; raises Unsupported when the domain has none such."""
+        """Where this console listens, listening from now on; raises Unsupported when the domain has none such.
+
+        The control domain's (see `rfb.service.CONTROL_DOMAIN`) shows the host, with a shell that runs nothing.
+        """
         self._machine.strike("console", uuid)
+        if uuid == CONTROL_DOMAIN:
+            return self._listen(0, protocol, self._look_at_host)
         domain = self._machine.domain(uuid)
         if protocol not in domain.config.consoles:
             raise Unsupported(f"a {protocol} console of domain {uuid}")
-        with self._lock:
-            if self._closing:
-                raise StateUnusable(str(self._machine.directory), "the driver was closed")
-            known = self._listeners.get((domain.domid, protocol))
-            if known is None:
-                known = self._listen(domain.domid, domain.config.name, protocol)
+        endpoint = self._listen(domain.domid, protocol, lambda: self._look(uuid, domain.domid))
         still = self._machine.domains.get(uuid)
         if still is None or still.domid != domain.domid:  # it went meanwhile, and its event may have come too early
             self._orphan(domain.domid)
             raise NoSuchDomain(uuid)
-        return ConsoleEndpoint(protocol, known.path)
+        return endpoint
 
     def close(self) -> None:
         """Hang up everywhere and end the thread."""
         self._unsubscribe()
-        with self._lock:
-            if self._closing:
-                return
-            self._closing = True
-            thread = self._thread
-            if thread is not None:
-                self._wake()
-        if thread is not None:
-            thread.join()
+        self._service.close()
 
-    def _listen(self, domid: int, name: str, protocol: ConsoleProtocol) -> _Listener:
-        """Begin to listen; the directory is a short temporary one, as a socket's path has at most 107 bytes."""
-        selector = self._started()
-        assert self._directory is not None
-        path = Path(self._directory.name) / f"{domid}.{protocol}"
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    def _listen(self, domid: int, protocol: ConsoleProtocol, look: Look) -> ConsoleEndpoint:
+        make: Callable[[], Screen]
+        if protocol is ConsoleProtocol.RFB:
+            make = lambda: GraphicScreen(look, self._line(domid, look))  # noqa: E731
+        else:
+            make = lambda: TextScreen(self._line(domid, look))  # noqa: E731
         try:
-            listening.bind(str(path))
-            path.chmod(0o600)
-            listening.listen(16)
-        except OSError as error:
-            listening.close()
-            raise StateUnusable(str(path), error.strerror or "cannot listen") from error
-        listener = _Listener(domid, name, protocol, path, listening)
-        self._listeners[domid, protocol] = listener
-        selector.register(listening, selectors.EVENT_READ, listener)
-        self._wake()
-        return listener
+            path = self._service.listen((domid, protocol), f"{domid}.{protocol}", make)
+        except ConsoleClosed as error:
+            raise StateUnusable(str(self._machine.directory), str(error)) from error
+        return ConsoleEndpoint(protocol, path)
 
-    def _started(self) -> selectors.BaseSelector:
-        if self._selector is None:
-            self._directory = tempfile.TemporaryDirectory(prefix="xapi-consoles-")
-            self._wake_out, self._wake_in = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-            self._selector = selectors.DefaultSelector()
-            self._selector.register(self._wake_out, selectors.EVENT_READ, None)
-            self._thread = threading.Thread(target=self._serve, name="simulator-consoles", daemon=True)
-            self._thread.start()
-        return self._selector
+    def _line(self, domid: int, look: Look) -> Line:
+        return self._lines.setdefault(domid, Line(look))
 
     def _notice(self, event: DomainEvent) -> None:
-        if self._selector is not None and isinstance(event, DomainChanged) and event.what is ChangeKind.DESTROYED:
+        if isinstance(event, DomainChanged) and event.what is ChangeKind.DESTROYED:
             self._orphan(event.domid)
 
     def _orphan(self, domid: int) -> None:
-        with self._lock:
-            if not self._closing:
-                self._gone.add(domid)
-                self._wake()
+        self._lines.pop(domid, None)
+        if self._service.started:
+            self._service.hang_up({(domid, protocol) for protocol in ConsoleProtocol})
 
-    def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # a full pipe wakes just as well
-            os.write(self._wake_in, b"!")
+    # ---------------------------------------------------------------------------------------------- what is shown
 
-    # ------------------------------------------------------------------------------------- on the serving thread
+    def _look(self, uuid: str, domid: int) -> GuestFacts | None:
+        domain = self._machine.domains.get(uuid)
+        if domain is None or domain.domid != domid:
+            return None
+        config = domain.config
+        now = self._machine.now()
+        return GuestFacts(
+            name=config.name,
+            identity=uuid,
+            system=config.os_hint,
+            memory=domain.actual,
+            processors=domain.online,
+            drives=tuple(f"{disk.device} ({disk.kind})" for disk in domain.disks),
+            cards=tuple(f"{nic.device} {nic.mac}" for nic in domain.nics),
+            now=now,
+            started=domain.started,
+            progress=_progress(domain, now),
+            running=domain.power is Power.RUNNING,
+        )
 
-    def _serve(self) -> None:
-        selector = self._selector
-        assert selector is not None
-        while not self._closing:
-            for key, ready in selector.select():
-                if key.data is None:
-                    os.read(self._wake_out, _CHUNK)
-                elif isinstance(key.data, _Listener):
-                    self._accept(selector, key.data)
-                else:
-                    self._converse(selector, key.data, ready)
-            with self._lock:
-                gone, self._gone = self._gone, set()
-            if gone:
-                self._hang_up(selector, gone)
-        self._hang_up(selector, None)
-        selector.close()
-        os.close(self._wake_out)
-        os.close(self._wake_in)
-        if self._directory is not None:
-            self._directory.cleanup()
+    def _look_at_host(self) -> GuestFacts:
+        config = self._machine.config
+        domains = sorted(self._machine.domains.values(), key=lambda domain: domain.domid)[:_SHOWN]
+        return GuestFacts(
+            name="host",
+            identity=CONTROL_DOMAIN,
+            system="",
+            memory=config.memory,
+            processors=config.cpus,
+            drives=(),
+            cards=(),
+            now=self._machine.now(),
+            started=self._machine.boot_time,
+            progress=1.0,
+            host=True,
+            domains=tuple(f"{domain.domid:>6}  {domain.power:<8}  {domain.config.uuid}" for domain in domains),
+        )
 
-    def _accept(self, selector: selectors.BaseSelector, listener: _Listener) -> None:
-        try:
-            accepted, _address = listener.socket.accept()
-        except OSError:
-            return  # the caller gave up already, or we have no descriptor for it
-        accepted.setblocking(False)
-        make = RfbScreen if listener.protocol is ConsoleProtocol.RFB else TextScreen
-        screen: Screen = make(listener.name)
-        connection = _Connection(listener.domid, screen, accepted, screen.greet())
-        selector.register(accepted, selectors.EVENT_READ | selectors.EVENT_WRITE, connection)
 
-    def _converse(self, selector: selectors.BaseSelector, connection: _Connection, ready: int) -> None:
-        try:
-            if ready & selectors.EVENT_READ:
-                data = connection.socket.recv(_CHUNK)
-                if not data:
-                    self._drop(selector, connection)
-                    return
-                connection.waiting += connection.screen.feed(data)
-            if connection.waiting:
-                sent = connection.socket.send(connection.waiting)
-                connection.waiting = connection.waiting[sent:]
-        except BlockingIOError:
-            pass  # it was ready a moment ago; the selector will say when it is again
-        except (OSError, ProtocolError):
-            self._drop(selector, connection)
-            return
-        wanted = selectors.EVENT_WRITE if connection.waiting else 0
-        if len(connection.waiting) < _PATIENCE:
-            wanted |= selectors.EVENT_READ
-        selector.modify(connection.socket, wanted, connection)
-
-    def _drop(self, selector: selectors.BaseSelector, connection: _Connection) -> None:
-        selector.unregister(connection.socket)
-        connection.socket.close()
-
-    def _hang_up(self, selector: selectors.BaseSelector, domids: set[int] | None) -> None:
-        """Close every socket of these domains, or of all."""
-        for key in list(selector.get_map().values()):
-            data = key.data
-            if data is not None and (domids is None or data.domid in domids):
-                selector.unregister(key.fileobj)
-                data.socket.close()
-                if isinstance(data, _Listener):
-                    data.path.unlink(missing_ok=True)
-                    with self._lock:
-                        self._listeners.pop((data.domid, data.protocol), None)
+def _progress(domain: Domain, now: float) -> float:
+    if domain.booted:
+        return 1.0
+    if domain.boot_due is None or domain.boot_due <= domain.started:
+        return _STUCK
+    return min(0.99, max(0.0, (now - domain.started) / (domain.boot_due - domain.started)))

@@ -1,0 +1,176 @@
+"""Collects the chains of the storage repositories, one after the other, in a thread of low priority.
+
+It wakes when rows of disks change, and now and then by itself. An SR with nothing to collect costs one look at its
+directory. Where something fails or is cancelled, that SR rests for a while.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from threading import Event, Thread, get_native_id
+from typing import Final
+
+from xapi.actions.sr.contents import drop_disk, note_disk, note_figures
+from xapi.actions.storage_repositories import StorageRepositories
+from xapi.datamodel.classes import PBD, SR, VBD, VDI, VM
+from xapi.datamodel.failure import Failure
+from xapi.datamodel.model import Ref
+from xapi.dispatch.context import Context
+from xapi.dispatch.sessions import Session
+from xapi.dispatch.tasks import TaskInHand
+from xapi.dispatch.toolstack import Toolstack
+from xapi.dispatch.translate import translated
+from xapi.storage.coalesce.collector import Collected, collect
+from xapi.storage.coalesce.interface import Collectable
+from xapi.storage.coalesce.plan import Wishes, next_step
+from xapi.storage.interface import AttachedSr, StorageFailure
+
+LOG = logging.getLogger("xapi.storage.coalesce")
+SETTLE: Final = 2.0  # seconds between news and the work, in which more of them come
+TURN: Final = 300.0  # seconds after which to look without any news
+REST: Final = timedelta(seconds=TURN)
+YIELD: Final = 0.001  # seconds between two blocks, for whoever waits for the SR's lock
+NICE: Final = 10
+LOOKS: Final = 5
+
+
+class Coalescer:
+    """Watches over the chains of all storage repositories that this host may collect."""
+
+    def __init__(self, toolstack: Toolstack, settle: float = SETTLE) -> None:
+        self._toolstack = toolstack
+        self._settle = settle
+        self._news = Event()
+        self._stopping = Event()
+        self._forget: Callable[[], None] = lambda: None
+        self._resting: dict[str, datetime] = {}
+        self._thread = Thread(target=self._run, name="coalescer", daemon=True)
+
+    def start(self) -> None:
+        """Begin with a look at everything."""
+        self._forget = self._toolstack.db.waiters.add([(VDI, ""), (SR, ""), (PBD, "")], self._news.set)
+        self._news.set()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End between two blocks; what is left is done after the next start."""
+        self._forget()
+        self._stopping.set()
+        self._news.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def _run(self) -> None:
+        os.setpriority(os.PRIO_PROCESS, get_native_id(), NICE)
+        while True:
+            self._news.wait(TURN)
+            if self._stopping.wait(self._settle):
+                return
+            self._news.clear()
+            for row in self._toolstack.db.all(SR):
+                try:
+                    self.look_after(row.ref)
+                except Exception:
+                    LOG.exception("SR %s could not be collected", row.uuid)
+                    self._rest(row.ref)
+
+    def _rest(self, sr: str) -> None:
+        self._resting[sr] = self._toolstack.clock.now() + REST
+
+    def look_after(self, sr: Ref[SR]) -> Collected | None:
+        """Collect one SR, unless it rests or there is nothing to collect; return what was done."""
+        row = self._toolstack.db.find(SR, sr)
+        if row is None or self._resting.get(sr, self._toolstack.clock.now()) > self._toolstack.clock.now():
+            return None
+        handle = self._toolstack.part(StorageRepositories).reach(row)
+        if not isinstance(handle, Collectable) or not self._is_ours(row):
+            return None
+        wishes = self._wishes(row)
+        try:
+            if not wishes.collect or next_step(handle.chains().images(), wishes) is None:
+                return None
+        except StorageFailure as failure:
+            LOG.warning("SR %s cannot be collected now: %s", row.uuid, failure)
+            self._rest(sr)
+            return None
+        return self._collect(row, handle, wishes)
+
+    def _collect(self, row: SR, handle: Collectable, wishes: Wishes) -> Collected | None:
+        toolstack = self._toolstack
+        session = Session(ref="", user="", superuser=True)
+        task = TaskInHand(toolstack.tasks, f"Garbage Collector for SR {row.name_label}", "")
+        ctx = Context(toolstack, session, task)
+        LOG.info("%s: collecting the chains of SR %s", task.ref, row.uuid)
+
+        def go_on() -> bool:
+            return not (self._stopping.wait(YIELD) or task.cancelled)
+
+        try:
+            with translated(ctx):
+                found = collect(handle.chains(), wishes, go_on)
+                if found.failed or found.skipped or found.stopped:
+                    self._rest(row.ref)
+                assert isinstance(handle, AttachedSr)
+                self._follow(row.ref, handle)
+        except Failure as failure:
+            LOG.warning("SR %s could not be collected: %s", row.uuid, failure)
+            self._rest(row.ref)
+            task.fail(failure)
+            return None
+        task.succeed()
+        return found
+
+    def _is_ours(self, row: SR) -> bool:
+        """Whether this host is the one to collect an SR: of those that share one it is the pool's master."""
+        return not row.shared or self._toolstack.pool.master == self._toolstack.this_host
+
+    def _wishes(self, row: SR) -> Wishes:
+        """What `other_config` of the SR and of its disks allows, and what other hosts use."""
+        database, here = self._toolstack.db, self._toolstack.this_host
+        pinned, elsewhere = set(), set()
+        for ref in row.VDIs:
+            vdi = database.find(VDI, ref)
+            if vdi is None:
+                continue
+            if vdi.other_config.get("leaf-coalesce") == "false":
+                pinned.add(vdi.location)
+            for drive in vdi.VBDs if row.shared else ():
+                vbd = database.find(VBD, drive)
+                vm = database.find(VM, vbd.VM) if vbd is not None and vbd.currently_attached else None
+                if vm is not None and vm.resident_on != here:
+                    elsewhere.add(vdi.location)
+        return Wishes(
+            collect=row.other_config.get("gc") != "false",
+            coalesce=row.other_config.get("coalesce") != "false",
+            leaf_coalesce=row.other_config.get("leaf-coalesce") != "false",
+            pinned=frozenset(pinned),
+            elsewhere=frozenset(elsewhere),
+        )
+
+    def _follow(self, sr: Ref[SR], handle: AttachedSr) -> None:
+        """Let the rows of an SR's disks follow, without holding up calls: rows that change meanwhile come again.
+
+        No row is made here; that of an inner image goes when the image is gone.
+        """
+        database = self._toolstack.db
+        refs = set(database.get(SR, sr).VDIs)
+        for _ in range(LOOKS):
+            rows = [row for ref in refs if (row := database.find(VDI, ref)) is not None]
+            facts = {vdi.location: vdi for vdi in handle.scan().vdis}
+            stat = handle.stat()
+            refs = set()
+            with database.transaction() as transaction:
+                for row in rows:
+                    if transaction.find(VDI, row.ref) is not row:
+                        refs.add(row.ref)
+                    elif row.location in facts:
+                        note_disk(transaction, row, facts[row.location])
+                    elif not row.managed:
+                        drop_disk(transaction, row)
+                if transaction.find(SR, sr) is not None:
+                    note_figures(transaction, sr, stat, 0)
+            if not refs:
+                return
