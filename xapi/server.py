@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import fcntl
 import logging
 import os
@@ -14,14 +15,19 @@ from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from threading import Event, Lock
+from threading import Lock, Timer
 from typing import Protocol
 
 from xapi import actions
 from xapi.actions.attach_disks import AttachDisks
 from xapi.actions.attach_networks import AttachNetworks
 from xapi.actions.host.certificates import TlsFront, record_server_certificate
+from xapi.actions.host.files import HostFiles
+from xapi.actions.host.machine import Agent, Machine, SimulatedMachine
+from xapi.actions.host.operating_system import turn_off_expired_ssh
+from xapi.actions.pci import refresh_pcis
 from xapi.actions.pif_scan import start_networking
+from xapi.actions.pusb import refresh_pusbs
 from xapi.actions.sr.attaching import plug_at_start
 from xapi.actions.storage_repositories import StorageRepositories
 from xapi.datamodel.classes import Host
@@ -37,6 +43,7 @@ from xapi.dispatch.tasks import Tasks
 from xapi.dispatch.toolstack import Toolstack
 from xapi.http_handlers.routes import Routes, make_doors
 from xapi.hypervisor.interface import HypervisorDriver
+from xapi.hypervisor.simulator.driver import Simulator
 from xapi.network.interface import NetworkDriver
 from xapi.rpc.endpoint import Endpoint
 from xapi.rpc.http import Server
@@ -54,6 +61,7 @@ from xapi.system.settings import Address, Settings, from_command_line
 
 LOG = logging.getLogger("xapi.server")
 WORKERS = 256
+SWITCH_SECONDS = 0.0001  # after which a busy thread lets another one go on
 REAP_SECONDS = 60.0
 CLOSING_SECONDS = 2.0  # that running calls have to end when the server stops
 ANYWHERE = frozenset({"", "0.0.0.0", "::"})
@@ -91,8 +99,11 @@ class RunningServer:
         drivers = open_storage_drivers(settings)
         types = tuple(driver.type for driver in drivers)
         started = startup(database, clock, hypervisor, self.settings, drivers=types)
+        facts = hypervisor.host.facts()
         with database.transaction() as transaction:
             record_server_certificate(transaction, started.this_host, self.certificate)
+            refresh_pusbs(transaction, started.this_host, facts.usb_devices)
+            refresh_pcis(transaction, started.this_host, facts.pci_devices)
         fill_all_allowed_operations(database)
         database.derivations.append(derive_allowed_operations)
         self.toolstack = self._assembled(database, clock, hypervisor, started)
@@ -158,8 +169,12 @@ class RunningServer:
             AttachDisks: AttachDisks(database, repositories),
             AttachNetworks: attach_networks,
             TlsFront: self,
+            HostFiles: replace(HostFiles.under(self.settings.state), log=self.settings.log_file),
         }
+        if isinstance(toolstack.hypervisor, Simulator):
+            toolstack.parts[Machine] = SimulatedMachine(database, toolstack.clock, started.this_host)
         plug_at_start(database, repositories, started.to_plug)
+        toolstack.parts[AttachDisks].resume()
         notes = database.get(Host, started.this_host).other_config
         networking.configure(notes)
         toolstack.hypervisor.configure(notes)
@@ -171,6 +186,7 @@ class RunningServer:
             GuestWatcher(toolstack),
             toolstack.events,
             Periodic("reaper", REAP_SECONDS, toolstack.reap),
+            Periodic("SSH", REAP_SECONDS, lambda: turn_off_expired_ssh(toolstack)),
             SnapshotSchedules(toolstack),
         )
         for service in services:
@@ -283,23 +299,59 @@ def greeting(server: RunningServer) -> str:
     )
 
 
+class Wishes:
+    """What is asked of the process: by signals, and by calls that restart or stop the toolstack.
+
+    All of it comes through a pipe: a signal handler that took a lock could meet the main thread in the middle of
+    taking it. `Agent` of the host's actions.
+    """
+
+    RESTART = 255  # no signal has this number
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    PAUSE = 0.5  # seconds in which the call that asks is answered
+
+    def __init__(self) -> None:
+        self._reading, self._writing = os.pipe()
+        os.set_blocking(self._writing, False)
+        signal.set_wakeup_fd(self._writing, warn_on_full_buffer=False)
+        for number in self.SIGNALS:
+            signal.signal(number, lambda *_: None)
+
+    def next(self) -> int:
+        """Wait for the next wish: the number of a signal, or RESTART."""
+        return os.read(self._reading, 1)[0]
+
+    def _ask(self, wish: int) -> None:
+        Timer(self.PAUSE, os.write, (self._writing, bytes([wish]))).start()
+
+    def restart(self) -> None:
+        """Start the toolstack anew, soon."""
+        self._ask(self.RESTART)
+
+    def stop(self) -> None:
+        """End the toolstack, soon."""
+        self._ask(signal.SIGTERM)
+
+
 def main() -> int:
-    """Run the server until it is told to stop (SIGINT or SIGTERM)."""
+    """Run the server until it is told to stop (SIGINT or SIGTERM); SIGHUP opens the logs anew."""
     settings = from_command_line()
     settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
     logs = start_logging(settings.log_level, settings.log_file, settings.audit_log)
-    signal.signal(signal.SIGHUP, lambda *_: logs.reopen())
-    sys.setswitchinterval(0.00005)  # small calls do not wait long beside large answers
-    stopping = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
-    try:
-        server = RunningServer(settings)
-    except (StateInUse, CertificateProblem, NewerDatabase, OSError) as problem:
-        sys.stderr.write(f"xapi: {problem}\n")
-        return 1
-    sys.stdout.write(greeting(server))
-    sys.stdout.flush()
-    stopping.wait()
-    server.close()
+    faulthandler.register(signal.SIGUSR1)  # tells on standard error what every thread is doing
+    sys.setswitchinterval(SWITCH_SECONDS)
+    wishes = Wishes()
+    wish = Wishes.RESTART
+    while wish == Wishes.RESTART:
+        try:
+            server = RunningServer(settings)
+        except (StateInUse, CertificateProblem, NewerDatabase, OSError) as problem:
+            sys.stderr.write(f"xapi: {problem}\n")
+            return 1
+        server.toolstack.parts[Agent] = wishes
+        sys.stdout.write(greeting(server))
+        sys.stdout.flush()
+        while (wish := wishes.next()) == signal.SIGHUP:
+            logs.reopen()
+        server.close()
     return 0

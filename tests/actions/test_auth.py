@@ -3,10 +3,13 @@ import pwd
 
 import pytest
 
-from tests.actions.host.test_power import refused
+from tests.actions import standing_house
+from tests.actions.refusal import refused
 from tests.fakes.house import Caller
 from xapi.dispatch.logins import LogIns
 from xapi.system.passwords import Pam
+
+house, clock, standing = standing_house.house, standing_house.clock, standing_house.standing
 
 
 @pytest.fixture

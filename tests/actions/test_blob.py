@@ -1,8 +1,11 @@
 import pytest
 
+from tests.actions import standing_house
 from xapi.actions.blob import content_path, open_for_read, store_atomically
 from xapi.datamodel.classes import Blob
 from xapi.datamodel.failure import Failure
+
+house, clock, standing = standing_house.house, standing_house.clock, standing_house.standing
 
 
 def owners(client, toolstack):

@@ -1,5 +1,8 @@
-from tests.actions.host.test_power import refused
+from tests.actions import standing_house
+from tests.actions.refusal import refused
 from xapi.datamodel.classes import DriverVariant, HostDriver
+
+house, clock, standing = standing_house.house, standing_house.clock, standing_house.standing
 
 
 def test_memory_is_cleaned_and_counted(client, toolstack):

@@ -2,9 +2,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from tests.actions import standing_house
+from tests.fakes.house import House
 from xapi.actions import message
 from xapi.datamodel.classes.message import AlertMessage, Cls
 from xapi.datamodel.failure import Failure
+
+house, clock, standing = standing_house.house, standing_house.clock, standing_house.standing
 
 
 @pytest.fixture
@@ -97,12 +101,11 @@ def test_alerts_about_an_object_can_go_with_it(client, toolstack, host_uuid):
     assert toolstack.db.find(AlertMessage, other) is not None
 
 
-def test_alerts_survive_a_restart(house, client, host_uuid, short_path, clock):
-    from tests.fakes.house import House
-
-    ref = post(client, host_uuid)
-    record = client.message.get_record(ref)
-    house.close()
+def test_alerts_survive_a_restart(short_path, clock):
+    first = House(short_path, clock)
+    ref = post(first.client, first.client.host.get_uuid(first.toolstack.this_host))
+    record = first.client.message.get_record(ref)
+    first.close()
     again = House(short_path, clock)
     try:
         assert again.client.message.get_record(ref) == record

@@ -1,6 +1,9 @@
 import pytest
 
+from tests.actions import standing_house
 from xapi.datamodel.failure import Failure
+
+house, clock, standing = standing_house.house, standing_house.clock, standing_house.standing
 
 
 def role(client, name):

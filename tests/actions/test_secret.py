@@ -1,7 +1,10 @@
 import pytest
 
+from tests.actions import standing_house
 from xapi.datamodel.failure import Failure
 from xapi.datamodel.roles import POOL_OPERATOR, READ_ONLY
+
+house, clock, standing = standing_house.house, standing_house.clock, standing_house.standing
 
 
 def test_a_secret_keeps_its_value_until_it_is_destroyed(client):

@@ -1,8 +1,11 @@
 import pytest
 
+from tests.actions import standing_house
 from tests.fakes.house import Caller
 from xapi.datamodel.failure import Failure
 from xapi.datamodel.roles import POOL_ADMIN, READ_ONLY, VM_OPERATOR
+
+house, clock, standing = standing_house.house, standing_house.clock, standing_house.standing
 
 
 @pytest.fixture

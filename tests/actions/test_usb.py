@@ -1,10 +1,12 @@
 import pytest
 
-from tests.actions.host.test_power import refused
-from tests.actions.test_vm_appliance import make_vm
+from tests.actions import standing_house
+from tests.actions.refusal import make_vm, refused
 from xapi.actions.pusb import refresh_pusbs
 from xapi.datamodel.classes import SR, VBD, VDI, VUSB
 from xapi.hypervisor.interface import UsbDevice
+
+house, clock, standing = standing_house.house, standing_house.clock, standing_house.standing
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from tests.fakes.guests import halted, running
 from xapi.actions.attach_disks import AttachDisks
 from xapi.datamodel.classes import VBD, VM
 from xapi.db.database import Database
+from xapi.storage.interface import VdiInUse
 
 
 @pytest.fixture(scope="module")
@@ -364,6 +365,32 @@ def test_media_change_in_a_running_vm(house: StorageHouse, vm: str, images: list
     house.client.VM.hard_shutdown(vm)
     disks = house.house.toolstack.parts[AttachDisks]
     assert disks._find(house.client.VM.get_uuid(vm), images[1]) is None
+
+
+def test_two_drives_of_a_vm_hold_the_same_image(house: StorageHouse, vm: str, images: list[str]) -> None:
+    first, second = cd(house, vm, images[0]), cd(house, vm)
+    house.client.VM.start(vm, False, False)
+    house.client.VBD.insert(second, images[0])
+    house.client.VBD.eject(first)
+    disks = house.house.toolstack.parts[AttachDisks]
+    uuid = house.client.VM.get_uuid(vm)
+    assert disks._find(uuid, images[0]) is not None
+    house.client.VBD.eject(second)
+    assert disks._find(uuid, images[0]) is None
+    house.client.VM.hard_shutdown(vm)
+
+
+def test_two_drives_of_a_vm_read_the_same_disk(house: StorageHouse, live: str, disk: str) -> None:
+    first, second = (house.drive(live, disk, mode="RO") for _ in range(2))
+    house.client.VBD.plug(first)
+    house.client.VBD.plug(second)
+    house.client.VBD.unplug(first)
+    assert len(devices_of(house, live)) == 1
+    handle, row = house.repositories.of_vdi(house.db, disk)
+    with pytest.raises(VdiInUse):
+        handle.destroy(row.location)
+    house.client.VBD.unplug(second)
+    handle.destroy(row.location)
 
 
 def test_only_images_go_into_cd_drives(house: StorageHouse, vm: str, disk: str, images: list[str]) -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -399,6 +399,9 @@ def test_destroying_data_leaves_the_record_of_changes(
     assert house.client.VDI.get_type(first) == "cbt_metadata"
     house.client.VDI.data_destroy(first)
     assert base64.b64decode(house.client.VDI.list_changed_blocks(first, second))[0] & 0x80
+    live = (disk, second)
+    allocation = sum(int(house.client.VDI.get_virtual_size(ref)) for ref in live)
+    assert int(house.client.SR.get_virtual_allocation(house.client.VDI.get_SR(disk))) == allocation
     assert refusal(house.client.VDI.get_nbd_info, first) == ["VDI_INCOMPATIBLE_TYPE", first, "CBT metadata"]
     assert refusal(house.client.VDI.data_destroy, disk)[0] == "OPERATION_NOT_ALLOWED"
 
@@ -455,6 +458,44 @@ def test_a_disk_that_cannot_be_recorded_is_taken_back(
     assert house.client.VDI.get_current_operations(disk) == {}
     house.client.SR.scan(sr)
     house.check_rows_follow_storage(sr)
+
+
+class Watched:
+    """An attached SR that tells what its records say while it works."""
+
+    def __init__(self, handle: Any, look: Callable[[], None]) -> None:
+        self._handle = handle
+        self._look = look
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("create", "clone", "snapshot", "destroy", "resize"):
+            self._look()
+        return getattr(self._handle, name)
+
+
+@pytest.mark.parametrize("operation", ["create", "clone", "snapshot", "destroy", "resize"])
+def test_work_under_way_is_shown_on_the_sr_and_on_the_disk(house: StorageHouse, operation: str) -> None:
+    sr = house.sr("dummy")
+    disk = house.disk(sr)
+    seen: list[tuple[list[str], list[str], list[str]]] = []
+
+    def look() -> None:
+        ours, theirs = house.client.VDI.get_record(disk), house.client.SR.get_record(sr)
+        seen.append(
+            (
+                list(ours["current_operations"].values()),
+                list(theirs["current_operations"].values()),
+                theirs["allowed_operations"],
+            )
+        )
+
+    house.repositories.adopt(Watched(house.repositories.get(house.db, sr), look))  # type: ignore[arg-type]
+    parameters: dict[str, tuple[Any, ...]] = {"create": (disk_record(sr),), "resize": (disk, str(GIBIBYTE))}
+    call = getattr(house.client.VDI, operation)
+    call(*parameters.get(operation, (disk, {}) if operation in ("clone", "snapshot") else (disk,)))
+    own = [] if operation == "create" else [operation]
+    assert seen[0] == (own, [f"vdi_{operation}"], [])
+    assert house.client.SR.get_current_operations(sr) == {}
 
 
 def test_dead_references(house: StorageHouse) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.actions.host.test_power import refused
+from tests.actions.refusal import refused
 from xapi.actions.vm_appliance import stages
 from xapi.datamodel.classes import VM
 

@@ -1,5 +1,7 @@
-from tests.actions.host.test_power import refused
-from tests.actions.test_vm_appliance import make_vm
+from tests.actions import standing_house
+from tests.actions.refusal import make_vm, refused
+
+house, clock, standing = standing_house.house, standing_house.clock, standing_house.standing
 
 
 def test_a_group_is_made_and_removed_and_its_vms_stay(client):

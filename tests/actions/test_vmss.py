@@ -1,7 +1,6 @@
 import pytest
 
-from tests.actions.host.test_power import refused
-from tests.actions.test_vm_appliance import make_vm
+from tests.actions.refusal import make_vm, refused
 from xapi.actions.vmss import checked_schedule, complete_schedule
 from xapi.datamodel.classes.vmss import VmssFrequency
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import selectors
@@ -79,31 +80,32 @@ class Client:
 
 
 def closed_loop(order: dict[str, Any]) -> dict[str, Any]:
-    """Every client asks again as soon as it is answered; count the answers and their times."""
-    requests = [request.encode() for request in order["requests"]]
+    """Every client asks again as soon as it is answered, each of its own requests in turn; count the answers."""
+    requests = [[request.encode() for request in own] for own in order["requests"]]
     clients = [Client(order["door"]) for _ in range(order["clients"])]
     selector = selectors.DefaultSelector()
     for client in clients:
-        failed = client.ask(requests[0])
-        assert b"<value>Failure" not in failed, failed[:1000]
+        answer = client.ask(requests[0][0])
+        assert b"<value>Failure" not in answer, answer[:1000]
     times: list[float] = []
     begun: dict[int, float] = {}
     start = time.perf_counter()
     for number, client in enumerate(clients):
         begun[client.socket.fileno()] = time.perf_counter()
-        client.send(requests[number % len(requests)])
-        selector.register(client.socket, selectors.EVENT_READ, (client, requests[number % len(requests)]))
+        own = itertools.cycle(requests[number % len(requests)])
+        client.send(next(own))
+        selector.register(client.socket, selectors.EVENT_READ, (client, own))
     end, size = start + order["seconds"], 0
     now = start
     while now < end:
         for key, _ in selector.select(1.0):
-            client, request = key.data
+            client, own = key.data
             if client.receive():
                 now = time.perf_counter()
                 times.append(now - begun[key.fd])
                 size = client.received
                 begun[key.fd] = now
-                client.send(request)
+                client.send(next(own))
         now = time.perf_counter()
     elapsed = now - start
     times.sort()

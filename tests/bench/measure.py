@@ -18,9 +18,11 @@ def calls(place: Place, load: Load, seconds: float, clients: tuple[int, ...]) ->
     vms, pool = place.call("VM.get_all"), place.call("pool.get_all")
     assert len(pool) == 1
     requests = {
-        "pool.get_all": [place.request("pool.get_all")],
-        "VM.get_record": [place.request("VM.get_record", vm) for vm in vms[:64]],
-        "VM.set_name_label": [place.request("VM.set_name_label", vm, "measured") for vm in vms[:64]],
+        "pool.get_all": [[place.request("pool.get_all")]],
+        "VM.get_record": [[place.request("VM.get_record", vm)] for vm in vms[:64]],
+        "VM.set_name_label": [  # two names in turn, as only a name that differs is written to the disk
+            [place.request("VM.set_name_label", vm, name) for name in ("one", "other")] for vm in vms[:64]
+        ],
     }
     rows: list[Row] = []
     for name, bodies in requests.items():
@@ -30,6 +32,29 @@ def calls(place: Place, load: Load, seconds: float, clients: tuple[int, ...]) ->
                     what="closed_loop", door=place.door(door), clients=count, seconds=seconds, requests=bodies
                 )
                 rows.append({"call": name, "door": door, "clients": count, **result})
+    return [*rows, *_static_calls(place, load, seconds, clients)]
+
+
+def _static_calls(place: Place, load: Load, seconds: float, clients: tuple[int, ...]) -> list[Row]:
+    """The answer of `VM.get_record` as a static one: what the HTTP server, the client and the machine cost alone."""
+    request = place.request("VM.get_record", place.call("VM.get_all")[0])
+    static = Static(place.line.ask(request.encode()).partition(b"\r\n\r\n")[2])
+    rows = [
+        {
+            "call": "(static record)",
+            "door": "unix",
+            "clients": count,
+            **load.run(
+                what="closed_loop",
+                door={"unix": str(static.path)},
+                clients=count,
+                seconds=seconds,
+                requests=[[request]],
+            ),
+        }
+        for count in clients
+    ]
+    static.close()
     return rows
 
 
@@ -45,7 +70,7 @@ def listing(load: Load, counts: tuple[int, ...], seconds: float) -> list[Row]:
         first = time.perf_counter() - first
         after = place.server.memory()
         static = Static(body)
-        order = {"what": "closed_loop", "clients": 1, "seconds": seconds, "requests": [post(request).decode()]}
+        order = {"what": "closed_loop", "clients": 1, "seconds": seconds, "requests": [[post(request).decode()]]}
         ours = load.run(door=place.door("unix"), **order)
         plain = load.run(door={"unix": str(static.path)}, **order)
         static.close()

@@ -10,8 +10,10 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -162,13 +164,26 @@ class ServerProcess(Doors):
 
     def stop(self) -> None:
         """Ask the process to end."""
-        self.process.send_signal(signal.SIGTERM)
+        for _ in range(30):
+            self.process.send_signal(signal.SIGTERM)
+            # Once may not do: the kernel may give the signal to a thread while the main one sleeps on.
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(1)
+                break
         self._ended()
 
     def _ended(self) -> None:
-        self.process.wait(30)
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGUSR1)  # the server tells what its threads are doing
+            time.sleep(1)
+            self.process.kill()
+            self.process.wait(30)
+            raise
+        finally:
+            if self.process.stdout is not None:
+                self.process.stdout.close()
 
     def close(self) -> None:
         self.close_clients()

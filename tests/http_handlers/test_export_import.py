@@ -18,6 +18,7 @@ from tests.http_handlers.xva.test_legacy import APPLIANCE
 from xapi.datamodel.classes import SR, VBD, VDI, VIF, VM, Network, Task, VMGuestMetrics
 from xapi.datamodel.classes.vdi import VdiType
 from xapi.datamodel.classes.vm import VmOperations, VmPowerState
+from xapi.datamodel.roles import VM_ADMIN
 from xapi.http_handlers.xva import digests, ova_xml
 
 CONTENT = {0: noise(1024), 3 * MIB + 512: noise(MIB, 2), 9 * MIB: noise(100 * 512, 3)}
@@ -247,6 +248,20 @@ def test_a_sparse_disk_stays_sparse(doors, vm):
     assert doors.disks.find(doors.db.get(VDI, vdi).location).physical_utilisation < MIB
 
 
+def test_a_huge_disk_with_little_in_it_costs_little(doors):
+    vm = make_vm(doors)
+    size, place, content = 1 << 40, (1 << 39) + 4096, noise(MIB, 8)
+    doors.connect(vm, doors.disk(size, {place: content}))
+    data = exported(doors, vm)
+    assert len(data) < 5 * MIB
+    (made,) = imported(doors, data)
+    row = doors.db.get(VDI, disks_of(doors, made)["0"])
+    with doors.disks.open_for_reading(row.location) as reader:
+        assert reader.size == size
+        assert reader.pread(place, MIB) == content
+        assert sum(extent.length for extent in reader.extents() if not extent.zero) < 8 * MIB
+
+
 def test_the_imported_vm_tells_of_the_import_while_it_lasts(doors, vm):
     data = exported(doors, vm)
     task = doors.task()
@@ -349,6 +364,65 @@ def test_an_older_archive_with_sha1(doors, vm):
         for k, v in old.items()
     }
     imported(doors, archive(newer))
+
+
+def test_an_archive_gives_nobody_more_than_his_role(doors):
+    vm = make_vm(doors, other_config={"pci": "0/0000:00:01.0", "plain": "1"})
+    data = exported(doors, vm)
+    assert doors.client.VM.get_other_config(imported(doors, data)[0])["pci"]
+    somebody = doors.house.caller(VM_ADMIN)
+    before = everything(doors)["VM"]
+    assert doors.put("/import", data, session_id=somebody.session).status == 200
+    (made,) = everything(doors)["VM"] - before
+    kept = doors.client.VM.get_other_config(made)
+    assert "pci" not in kept and kept["plain"] == "1"
+
+
+def test_a_cd_is_found_again_by_its_name_or_is_left_out(doors, vm):
+    with doors.db.transaction() as transaction:
+        library = transaction.create(SR, name_label="isos", type="iso", content_type="iso")
+        common = {"SR": library, "virtual_size": 2 * MIB, "read_only": True, "managed": True}
+        kept = transaction.create(VDI, location="kept.iso", **common)
+        gone = transaction.create(VDI, location="gone.iso", **common)
+        for device, vdi in (("4", kept), ("5", gone)):
+            transaction.create(VBD, VM=vm, VDI=vdi, userdevice=device, type="CD", mode="RO")
+    data = exported(doors, vm)
+    assert not any(name.startswith("Ref:") and b"iso" in content for name, content in members(data).items())
+    with doors.db.transaction() as transaction:
+        transaction.delete(VDI, gone)
+    (made,) = imported(doors, data)
+    disks = disks_of(doors, made)
+    assert (disks["4"], disks["5"]) == (kept, "OpaqueRef:NULL")
+    drives = {doors.db.get(VBD, ref).userdevice: doors.db.get(VBD, ref) for ref in doors.db.get(VM, made).VBDs}
+    assert drives["5"].empty and not drives["4"].empty
+
+
+def test_a_built_in_template_is_the_one_that_is_here(doors):
+    template = next(row for row in doors.db.all(VM) if row.is_default_template)
+    before = everything(doors)
+    assert imported(doors, exported(doors, template.ref)) == []
+    assert everything(doors) == before
+
+
+def test_memory_of_an_archive_from_before_it_was_dynamic(doors):
+    vm = make_vm(doors)
+    files = members(exported(doors, vm))
+    old = files["ova.xml"].replace(b"<name>parent</name>", b"<name>not_yet</name>")
+    (made,) = imported(doors, archive({"ova.xml": old}))
+    row = doors.db.get(VM, made)
+    assert row.memory_dynamic_min == row.memory_dynamic_max == row.memory_target == row.memory_static_max
+
+
+def test_the_disks_that_others_depend_on_are_told_if_wanted(doors):
+    vm = make_vm(doors)
+    base = doors.disk(2 * MIB, name_label="base copy")
+    doors.connect(vm, doors.disk(2 * MIB, sm_config={"vhd-parent": doors.db.get(VDI, base).uuid}))
+
+    def count(**query: str) -> int:
+        data = doors.get("/export_metadata", ref=vm, **query).body
+        return len(ova_xml.parse(members(data)["ova.xml"]).of_class("VDI"))
+
+    assert (count(), count(include_vhd_parents="true")) == (1, 2)
 
 
 # Restoring

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.eventually import eventually
 from tests.http_handlers.doors import MIB, Doors, noise, pieces
 from xapi.datamodel.classes import VBD, VDI, VM
+from xapi.datamodel.failure import Failure
 from xapi.storage.vhd.chain import Chain
 from xapi.storage.vhd.create import create_dynamic, create_fixed
 from xapi.storage.vhd.file import RealFile
@@ -299,7 +301,7 @@ def test_pieces_with_their_places(doors):
 @pytest.mark.parametrize("way", ["length", "chunks", "absurd"])
 def test_a_vhd_comes_in(doors, tmp_path, fixed, way):
     content = noise(MIB) + bytes(3 * MIB) + noise(2 * MIB, 20) + bytes(2 * MIB)
-    vdi = doors.disk(8 * MIB, {2 * MIB: noise(6 * MIB, 21)})
+    vdi = doors.disk(8 * MIB, {0: noise(8 * MIB, 21)})
     data = vhd_of(tmp_path / "a.vhd", content, fixed)
     if way == "absurd":
         request = head(doors, "1.1", "Content-Length: 1125899906842624", "Connection: close", vdi=vdi, format="vhd")
@@ -363,3 +365,27 @@ def test_curl_writes_and_reads_a_disk(doors, tmp_path):
     done = doors.curl("-o", str(tmp_path / "back"), f"{login}/export_raw_vdi?vdi={vdi}&format=raw")
     assert (done.code, done.status) == (0, "200"), done.output
     assert (tmp_path / "back").read_bytes() == path.read_bytes()
+
+
+def test_nobody_else_gets_at_a_disk_that_is_being_written(doors):
+    vdi = doors.disk(4 * MIB)
+    task = doors.task()
+    refused = []
+
+    def body():
+        yield noise(MIB)
+        eventually(lambda: doors.client.VDI.get_current_operations(vdi), bool)
+        for attempt in (
+            lambda: doors.client.VDI.destroy(vdi),
+            lambda: doors.client.VDI.snapshot(vdi, {}),
+            lambda: doors.client.VDI.resize(vdi, str(8 * MIB)),
+        ):
+            with pytest.raises(Failure) as failure:
+                attempt()
+            refused.append(failure.value.code)
+        refused.append(doors.get("/export_raw_vdi", vdi=vdi).status)
+        yield noise(3 * MIB)
+
+    assert doors.put("/import_raw_vdi", body(), vdi=vdi, task_id=task).status == 200
+    assert refused == ["OTHER_OPERATION_IN_PROGRESS"] * 3 + [500]
+    doors.client.VDI.destroy(vdi)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.actions.test_vm_appliance import make_vm
+from tests.actions.refusal import make_vm
 from xapi.actions.host.machine import Machine, SimulatedMachine
 from xapi.actions.vmss import DAYS, HOURS, MINUTES
 from xapi.datamodel.classes.vmss import VmssFrequency

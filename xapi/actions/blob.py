@@ -12,6 +12,7 @@ from xapi.datamodel.classes import blob as api
 from xapi.datamodel.classes import network as network_api
 from xapi.datamodel.classes import sr as sr_api
 from xapi.datamodel.errors import MAP_DUPLICATE_KEY
+from xapi.datamodel.failure import Failure
 from xapi.datamodel.model import EPOCH, Entity, Ref
 from xapi.db.database import Transaction
 from xapi.dispatch.context import Context
@@ -42,8 +43,12 @@ def store_atomically(toolstack: Toolstack, ref: str, content: bytes) -> None:
     path = content_path(toolstack, toolstack.db.get(Blob, ref))
     path.parent.mkdir(mode=0o700, exist_ok=True)
     write_atomically(path, content, 0o600)
-    with toolstack.db.transaction() as transaction:
-        transaction.update(Blob, ref, size=len(content), last_updated=toolstack.clock.now())
+    try:
+        with toolstack.db.transaction() as transaction:
+            transaction.update(Blob, ref, size=len(content), last_updated=toolstack.clock.now())
+    except Failure:
+        path.unlink(missing_ok=True)  # somebody has destroyed the blob meanwhile, perhaps before the file came
+        raise
 
 
 def make_blob(transaction: Transaction, mime_type: str, public: bool) -> Ref[Blob]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from xapi.datamodel.catalog import CATALOG
 from xapi.datamodel.classes import event as api
@@ -26,6 +27,7 @@ from xapi.rpc.call import Done, Outcome, Waiting
 from xapi.rpc.forms import Form
 
 LONGEST = 3600.0  # seconds that one call may wait
+KEPT = 256  # rendered events and counts that are kept for other listeners
 ALL_NAMES = tuple(sorted(CATALOG.by_lower_name))
 
 
@@ -98,7 +100,10 @@ def write_token(generation: int) -> str:
     return f"{generation:020d},{generation:020d}"
 
 
-def changes_since(database: Database, wanted: Subscription, since: int) -> tuple[list[Change], int, dict[str, int]]:
+Counts = tuple[tuple[type[Entity], int], ...]
+
+
+def changes_since(database: Database, wanted: Subscription, since: int) -> tuple[list[Change], int, Counts]:
     """The changes after a generation in order, the generation now, and how many objects there are of each class.
 
     All three belong to one moment. Raises EventsLost when destructions so old are forgotten.
@@ -120,13 +125,14 @@ def changes_since(database: Database, wanted: Subscription, since: int) -> tuple
                 for one in gone
                 if one.created <= since and one.ref not in table and wanted.wants(entity, one.ref)
             )
-        counts = {entity.wire_name.lower(): len(table) for entity, table in database.tables.items()}
+        counts = tuple((entity, len(table)) for entity, table in database.tables.items())
     found.sort(key=lambda change: change.generation)
     return found, now, counts
 
 
+@lru_cache(maxsize=KEPT)
 def render_event(form: Form, change: Change) -> bytes:
-    """One event as a struct."""
+    """One event as a struct; kept for a while, as many listeners ask for the same."""
     members = [
         ("id", form.value(Basic.STRING, str(change.generation))),
         ("timestamp", form.value(Basic.STRING, "0.0")),
@@ -139,11 +145,18 @@ def render_event(form: Form, change: Change) -> bytes:
     return b"".join(form.struct(members))
 
 
-def render_batch(form: Form, changes: list[Change], generation: int, counts: dict[str, int]) -> Rendered:
+@lru_cache(maxsize=KEPT)
+def render_counts(form: Form, counts: Counts) -> bytes:
+    """The number of objects of every class, also of those that are never stored."""
+    numbers = {entity.wire_name.lower(): number for entity, number in counts}
+    return b"".join(form.struct((name, form.count(numbers.get(name, 0))) for name in ALL_NAMES))
+
+
+def render_batch(form: Form, changes: list[Change], generation: int, counts: Counts) -> Rendered:
     """What `event.from` answers."""
     events = b"".join(form.array(render_event(form, change) for change in changes))
-    valid = b"".join(form.struct((name, form.count(counts.get(name, 0))) for name in ALL_NAMES))
     token = form.value(Basic.STRING, write_token(generation))
+    valid = render_counts(form, counts)
     return Rendered(form.struct((("events", events), ("valid_ref_counts", valid), ("token", token))))
 
 

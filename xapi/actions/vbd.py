@@ -39,6 +39,8 @@ from xapi.dispatch.occupy import assert_allowed
 from xapi.hypervisor import plan
 from xapi.hypervisor.errors import DeviceBusy, NoSuchDevice
 from xapi.hypervisor.interface import Disk, DiskMode, DomainKind, EmptyDrive, Volume
+from xapi.hypervisor.plan import Plan
+from xapi.hypervisor.steps import ActivateVolume, AttachVolume, DeactivateVolume, DetachVolume
 from xapi.lifecycle.concurrency import in_progress
 from xapi.lifecycle.view import View
 from xapi.lifecycle.wording import power_text, vdi_type_text
@@ -58,6 +60,7 @@ USABLE: Final = frozenset(
     }
 )
 """The types of disk that a drive may hold."""
+VOLUME_STEPS: Final = (AttachVolume, ActivateVolume, DeactivateVolume, DetachVolume)
 MIGRATING: Final = frozenset({VmOperations.MIGRATE_SEND, VmOperations.POOL_MIGRATE})
 CLIENTS_FIELDS: Final = ("bootable", "unpluggable", "other_config", "qos_algorithm_type", "qos_algorithm_params")
 
@@ -119,7 +122,7 @@ def _place(view: View, vm: VM, kind: VbdType, wanted: str) -> str:
 @creates(VBD)
 def create(ctx: Context, values: dict[str, Any]) -> Ref[VBD]:
     """Give a VM one more drive; it is plugged by a message of its own, or when the VM starts."""
-    kind, mode = values.get("type", VbdType.DISK), values.get("mode", VbdMode.RW)
+    kind, mode = VbdType(values.get("type", VbdType.DISK)), VbdMode(values.get("mode", VbdMode.RW))
     with ctx.transaction() as transaction:
         vm = transaction.find(VM, values.get("VM", ""))
         if vm is None:
@@ -214,6 +217,21 @@ def _drive(view: View, vbd: VBD, vm: VM) -> Disk:
     return disk_of(view, vbd, KINDS[vm.domain_type] is DomainKind.HVM)
 
 
+def _held_by_another(view: View, vbd: VBD, vdi: str) -> bool:
+    """Whether another plugged drive of the same VM holds the disk, which stays attached for that one."""
+    others = (view.find(VBD, ref) for ref in view.get(VM, vbd.VM).VBDs if ref != vbd.ref)
+    return any(other is not None and other.currently_attached and vdi == other.VDI for other in others)
+
+
+def _perform(ctx: Context, vbd: VBD, vdi: str, whole: Plan) -> None:
+    """Perform a plan for one drive; a disk that another drive of the VM holds is neither attached nor let go."""
+    if vdi != NULL and _held_by_another(ctx.db, vbd, vdi):
+        steps = tuple(step for step in whole.steps if not isinstance(step, VOLUME_STEPS))
+        cleanup = tuple(step for step in whole.cleanup if not isinstance(step, VOLUME_STEPS))
+        whole = Plan(whole.name, whole.uuid, steps, cleanup)
+    perform(ctx, whole)
+
+
 @implements(api.plug, occupies=VbdOperations.PLUG)
 def plug(ctx: Context, self: Ref[VBD]) -> None:
     """Give a running VM the drive; for a control domain, attach its disk on this host."""
@@ -223,10 +241,10 @@ def plug(ctx: Context, self: Ref[VBD]) -> None:
     with ExitStack() as undo:
         if vm.is_control_domain:
             _attach_here(ctx, vm, drive)
-            undo.callback(_detach_here, ctx, vm, drive)
+            undo.callback(_detach_here, ctx, vbd, vm, drive)
         else:
-            perform(ctx, plan.plug_disk(vm.uuid, drive))
-            undo.callback(_unplug_unasked, ctx, vm, drive)
+            _perform(ctx, vbd, vbd.VDI, plan.plug_disk(vm.uuid, drive))
+            undo.callback(_unplug_unasked, ctx, vbd, vm, drive)
         with ctx.transaction() as transaction:
             lives = transaction.get(VM, vm.ref).power_state in LIVE
             if lives:
@@ -249,19 +267,19 @@ def _attach_here(ctx: Context, vm: VM, drive: Disk) -> None:
         undo.pop_all()
 
 
-def _detach_here(ctx: Context, vm: VM, drive: Disk) -> None:
+def _detach_here(ctx: Context, vbd: VBD, vm: VM, drive: Disk) -> None:
     disks: AttachDisks = ctx.toolstack.part(AttachDisks)
-    if isinstance(drive.source, Volume):
+    if isinstance(drive.source, Volume) and not _held_by_another(ctx.db, vbd, drive.source.key):
         disks.deactivate(vm.uuid, drive.source)
         disks.detach(vm.uuid, drive.source)
 
 
-def _unplug_unasked(ctx: Context, vm: VM, drive: Disk) -> None:
+def _unplug_unasked(ctx: Context, vbd: VBD, vm: VM, drive: Disk) -> None:
     """Take a drive away for which there is no record, whether or not its domain is still there."""
     devices = ctx.toolstack.hypervisor.devices
     live = {domain.uuid for domain in ctx.toolstack.hypervisor.domains.list()}
     with ExitStack() as stack:
-        stack.callback(_detach_here, ctx, vm, drive)
+        stack.callback(_detach_here, ctx, vbd, vm, drive)
         if vm.uuid in live:
             devices.unplug_disk(vm.uuid, drive.device, True)
 
@@ -290,13 +308,13 @@ def _unplug(ctx: Context, self: Ref[VBD], *, force: bool) -> None:
     drive = _drive(ctx.db, vbd, vm)
     try:
         if vm.is_control_domain:
-            _detach_here(ctx, vm, drive)
+            _detach_here(ctx, vbd, vm, drive)
         else:
-            perform(ctx, plan.unplug_disk(vm.uuid, drive, force))
+            _perform(ctx, vbd, vbd.VDI, plan.unplug_disk(vm.uuid, drive, force))
     except DeviceBusy as error:
         raise DEVICE_DETACH_REJECTED("VBD", self, str(error)) from error
     except NoSuchDevice:
-        _detach_here(ctx, vm, drive)  # it is gone already, which is what was asked for
+        _detach_here(ctx, vbd, vm, drive)  # it is gone already, which is what was asked for
     with ctx.transaction() as transaction:
         if transaction.find(VBD, self) is not None:
             transaction.update(VBD, self, currently_attached=False)
@@ -341,7 +359,7 @@ def eject(ctx: Context, vbd: Ref[VBD]) -> None:
 
 def _change_medium(ctx: Context, vbd: VBD, vm: VM, full: Disk, vdi: str) -> None:
     """Insert the medium of a full drive, or eject it when `vdi` is null; undone if it cannot be recorded."""
-    do, reverse = _media_change(ctx, vm, full)
+    do, reverse = _media_change(ctx, vbd, vm, full)
     if vdi == NULL:
         do, reverse = reverse, do
     plugged = vbd.currently_attached and vm.power_state in LIVE
@@ -354,13 +372,14 @@ def _change_medium(ctx: Context, vbd: VBD, vm: VM, full: Disk, vdi: str) -> None
         undo.pop_all()
 
 
-def _media_change(ctx: Context, vm: VM, full: Disk) -> tuple[Callable[[], None], Callable[[], None]]:
+def _media_change(ctx: Context, vbd: VBD, vm: VM, full: Disk) -> tuple[Callable[[], None], Callable[[], None]]:
     """What inserts and what ejects the medium of a plugged drive."""
     if vm.is_control_domain:
-        return lambda: _attach_here(ctx, vm, full), lambda: _detach_here(ctx, vm, full)
+        return lambda: _attach_here(ctx, vm, full), lambda: _detach_here(ctx, vbd, vm, full)
+    vdi = full.source.key if isinstance(full.source, Volume) else NULL
     return (
-        lambda: perform(ctx, plan.insert_media(vm.uuid, full)),
-        lambda: perform(ctx, plan.eject_media(vm.uuid, full)),
+        lambda: _perform(ctx, vbd, vdi, plan.insert_media(vm.uuid, full)),
+        lambda: _perform(ctx, vbd, vdi, plan.eject_media(vm.uuid, full)),
     )
 
 

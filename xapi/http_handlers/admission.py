@@ -13,6 +13,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from threading import Lock, Timer
 from urllib.parse import unquote
 
 from xapi.datamodel.classes import Task
@@ -25,6 +26,7 @@ from xapi.datamodel.errors import (
     OPERATION_NOT_ALLOWED,
     RBAC_PERMISSION_DENIED,
     SESSION_AUTHENTICATION_FAILED,
+    TASK_CANCELLED,
     VDI_IO_ERROR,
 )
 from xapi.datamodel.failure import Failure
@@ -37,13 +39,14 @@ from xapi.dispatch.tasks import TaskInHand
 from xapi.dispatch.toolstack import Toolstack
 from xapi.dispatch.translate import translated
 from xapi.http_handlers.http_actions import HttpAction
-from xapi.rpc.call import Done, Outcome
+from xapi.rpc.call import Done, Outcome, Refused
 from xapi.rpc.http import Exchange, MessageError, Streaming
 from xapi.rpc.http_message import Request, Response, error_page
 
 LOG = logging.getLogger("xapi.http_handlers")
 AUDIT = logging.getLogger("audit")
 ORIGINATOR = "xapi http"
+PATIENCE = 0.5
 BINARY = ("Content-Type", "application/octet-stream")
 
 UNAUTHORISED = frozenset({"SESSION_INVALID", "SESSION_AUTHENTICATION_FAILED", "SESSION_AUTHORIZATION_FAILED"})
@@ -138,10 +141,10 @@ def _serve(toolstack: Toolstack, action: HttpAction, handled: Handled | None, ex
         if handled is None:
             _finish(action, ctx, exchange, NOT_IMPLEMENTED(f"{action.method} {action.path}"))
         else:
-            _finish(action, ctx, exchange, _handle(ctx, handled, exchange))
+            _finish(action, ctx, exchange, _handle(ctx, task, handled, exchange))
 
 
-def _handle(ctx: Context, handled: Handled, exchange: Exchange) -> Ending | Failure:
+def _handle(ctx: Context, task: HttpTask, handled: Handled, exchange: Exchange) -> Ending | Failure:
     """Let the handler do its work; the outcome, whatever went wrong. A lost peer is told to the task and goes on."""
     ended: list[Ending] = []
 
@@ -159,10 +162,14 @@ def _handle(ctx: Context, handled: Handled, exchange: Exchange) -> Ending | Fail
             raise (CLIENT_ERROR if exchange.lost else VDI_IO_ERROR)() from error
         return Done(())
 
+    task.guard(exchange._connection.shut)  # the one thing that ends a wait for the peer from another thread
     outcome = guarded(handled.label, work)
+    task.let_go()
     if ended:
         return ended[0]
-    if isinstance(outcome, Done) or not hasattr(outcome, "description"):
+    if task.cancelled:
+        return TASK_CANCELLED(task.ref)
+    if not isinstance(outcome, Refused):
         return INTERNAL_ERROR("the handler ended without an outcome")
     code, *params = outcome.description
     return Failure(code, *params)
@@ -270,15 +277,49 @@ def authorise(session: Session, action: HttpAction) -> None:
 
 
 class HttpTask(TaskInHand):
-    """The task of a transfer: the client's own, or a new one."""
+    """The task of a transfer: the client's own, or a new one.
+
+    A transfer looks at its task between blocks. One that hangs at a peer which neither sends nor reads is cut off
+    `PATIENCE` seconds after somebody has cancelled it.
+    """
 
     def __init__(self, toolstack: Toolstack, name: str, session: str, *, kept: bool) -> None:
         super().__init__(toolstack.tasks, name, session, kept=kept)
+        self._lock = Lock()
+        self._cut: Callable[[], None] | None = None
+        self._timer: Timer | None = None
 
     @property
     def kept(self) -> bool:
         """Whether a row tells of the transfer after its end."""
         return self._kept
+
+    def guard(self, cut: Callable[[], None]) -> None:
+        """Say how the transfer is cut off if it does not stop by itself."""
+        with self._lock:
+            self._cut = cut
+
+    def let_go(self) -> None:
+        """Say that the transfer has ended: the connection belongs to somebody else now."""
+        with self._lock:
+            self._cut = None
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def cancel(self) -> None:
+        """Ask the transfer to stop at its next step, which must come soon."""
+        super().cancel()
+        with self._lock:
+            if self._timer is None and self._cut is not None:
+                self._timer = Timer(PATIENCE, self._cut_off)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _cut_off(self) -> None:
+        with self._lock:
+            if self._cut is not None:
+                self._cut()
 
 
 def task_in_hand(toolstack: Toolstack, request: Request, session: Session, label: str, *, brief: bool) -> HttpTask:

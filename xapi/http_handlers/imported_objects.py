@@ -7,6 +7,7 @@ as this release knows them and can read their values; whatever else stands in an
 
 from __future__ import annotations
 
+import fnmatch
 import uuid
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -16,7 +17,7 @@ from typing import Any, Final
 
 from xapi.actions.addresses import is_mac, mac_from_seed
 from xapi.actions.network import create_in as create_network
-from xapi.actions.vm.clone import remove_disk
+from xapi.actions.vm.copies import remove_disk
 from xapi.actions.vm.record import domain_type_for, make_metrics, remove_rows
 from xapi.datamodel.classes import SR, VBD, VDI, VIF, VM, Host, Network, Task, VBDMetrics, VMGuestMetrics
 from xapi.datamodel.classes.vbd import VbdMode, VbdType
@@ -35,6 +36,7 @@ from xapi.datamodel.errors import (
 )
 from xapi.datamodel.failure import Failure
 from xapi.datamodel.model import NULL, Entity, Field
+from xapi.datamodel.roles import allowed_roles
 from xapi.datamodel.types import MapType, RefType, SetType
 from xapi.db.database import Transaction
 from xapi.dispatch.context import Context
@@ -45,6 +47,8 @@ from xapi.lifecycle.wording import power_text
 from xapi.rpc.values import decode
 
 IMPORT_TASK: Final = "import_task"
+HALF_MADE: Final = "xapi:half_imported"
+"""The key of other_config that marks a VM whose import goes on; one that has it after a restart is not whole."""
 MAC_SEED: Final = "mac_seed"
 VM_DATA: Final = "vm-data"
 NOT_TAKEN: Final = frozenset(
@@ -298,10 +302,11 @@ class Import:
 
     def _make_vm(self, transaction: Transaction, record: Record) -> str:
         values = record.plain()
-        other = {key: text for key, text in values["other_config"].items() if key != "grant_guest_api_access"}
+        given = values["other_config"].items()
+        other = {key: text for key, text in given if key != "grant_guest_api_access" and self._may_set(key)}
         if not self._options.restore or not other.get(MAC_SEED):
             other[MAC_SEED] = str(uuid.uuid4())
-        other[IMPORT_TASK] = self._ctx.task.ref
+        other |= {IMPORT_TASK: self._ctx.task.ref, HALF_MADE: "true"}
         if values["domain_type"] is DomainType.UNSPECIFIED:
             values["domain_type"] = domain_type_for(values["HVM_boot_policy"])
         if not record.has("parent"):  # from before memory could be dynamic
@@ -325,6 +330,12 @@ class Import:
                 "domid": -1,
             },
         )
+
+    def _may_set(self, key: str) -> bool:
+        """Whether the client might set a key of a VM's other_config: an archive gives nobody more than his role."""
+        roles = VM.field_named["other_config"].map_key_roles.items()
+        asked = next((role for pattern, role in roles if fnmatch.fnmatchcase(key, pattern)), None)
+        return asked is None or self._ctx.session.may(allowed_roles(asked))
 
     def _link(self, transaction: Transaction, record: Record) -> None:
         """Say of a VM what it is a snapshot of and what it comes from."""
@@ -426,6 +437,8 @@ class Import:
                 if self._options.restore:
                     self._take_identity(transaction, self.records(VM)[name], ref)
                 row = transaction.get(VM, ref)
+                other = {key: text for key, text in row.other_config.items() if key != HALF_MADE}
+                transaction.update(VM, ref, other_config=other)
                 rest = {key: value for key, value in row.current_operations.items() if key != task}
                 transaction.refill(VM, ref, current_operations=rest)
             return tuple(ref for ref in self.vms.values() if not transaction.get(VM, ref).is_a_snapshot)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from xapi.dispatch.toolstack import Toolstack
-from xapi.http_handlers import export, import_, raw_vdi
+from xapi.http_handlers import console, export, import_, raw_vdi
 from xapi.http_handlers.admission import Handled, open_door
 from xapi.http_handlers.http_actions import ACTIONS
 from xapi.http_handlers.root_page import root_door
@@ -21,6 +21,9 @@ Door = Simple | Streaming | Response
 METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "OPTIONS", "CONNECT"})
 
 HANDLERS: Mapping[str, Handled] = {
+    "connect_console": Handled(console.connect, "Connection to VM console", brief=True),
+    "connect_console_ws": Handled(console.connect_websocket, "Connection to VM console", brief=True),
+    "get_vncsnapshot": Handled(console.snapshot, "VM screen snapshot", brief=True),
     "get_export": Handled(export.export, "VM.export"),
     "get_export_metadata": Handled(export.export_metadata, "VM.export_metadata"),
     "put_import": Handled(import_.import_, "VM.import"),

@@ -7,13 +7,16 @@ of the file, and fixed ones, whose only mark is their last sector.
 
 from __future__ import annotations
 
+import heapq
+import operator
 import os
 import uuid
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby, islice
 
-from xapi.datamodel.errors import IMPORT_ERROR, VDI_TOO_SMALL
+from xapi.datamodel.errors import IMPORT_ERROR, IMPORT_ERROR_PREMATURE_EOF, VDI_TOO_SMALL
 from xapi.http_handlers.transfer import BLOCK, Progress, Source, fill, send_range, send_zeros, take
 from xapi.rpc.http import Exchange
 from xapi.storage.interface import DiskReader, DiskWriter
@@ -39,6 +42,8 @@ from xapi.storage.vhd.layout import (
 from xapi.storage.vhd.parents import build_locators, encode_name
 
 NAME = "the uploaded VHD"
+MOST_BLOCKS = 2 << 20
+"""More blocks than the largest disk has in blocks of 2 MiB; a table of more is there to take memory."""
 BITMAP_SIZE = BLOCK_SIZE // SECTOR // 8
 
 
@@ -103,9 +108,9 @@ def data_blocks(reader: DiskReader) -> Iterator[int]:
 def changed_blocks(reader: DiskReader, base: DiskReader) -> Iterator[int]:
     """Yield the blocks in which a disk differs from another; what both keep in the same place is not even read."""
     common = min(reader.size, base.size)
-    for block in sorted(
-        {*data_blocks(reader), *(number for number in data_blocks(base) if number * BLOCK_SIZE < reader.size)}
-    ):
+    for block, _ in groupby(heapq.merge(data_blocks(reader), data_blocks(base))):
+        if block * BLOCK_SIZE >= reader.size:
+            return
         start = block * BLOCK_SIZE
         length = min(BLOCK_SIZE, reader.size - start)
         if start + length > common:
@@ -197,38 +202,57 @@ def _receive_blocks(stream: Position, footer: Footer, writer: DiskWriter, progre
     stream.skip_to(footer.data_offset)
     header = Header.parse(take(stream, HEADER_SIZE), NAME)
     blocks = -(-footer.current_size // header.block_size)
-    if header.table_entries > MAXIMUM_BLOCKS or blocks > header.table_entries:
+    if header.table_entries > MAXIMUM_BLOCKS or blocks > min(header.table_entries, MOST_BLOCKS):
         raise IMPORT_ERROR(f"the VHD's table of {header.table_entries} blocks does not fit its size")
     stream.skip_to(header.table_offset)
     table = BlockTable.parse(take(stream, header.table_entries * 4), blocks)
-    sectors = header.block_size // SECTOR
-    bitmap_bytes = padded(-(-sectors // 8))
-    own = (header.table_offset // SECTOR, (header.table_offset + header.table_bytes) // SECTOR)
-    table.validate(NAME, (bitmap_bytes + header.block_size) // SECTOR, own, 1 << 62)
-    placed = sorted((sector, block) for block, sector in enumerate(table.entries) if sector != UNUSED)
     child = footer.disk_type is DiskType.DIFFERENCING
     if not child:
         _clear_unused(table, header.block_size, footer.current_size, writer)
-    buffer = memoryview(bytearray(header.block_size))
-    for sector, block in placed:
-        stream.skip_to(sector * SECTOR)
-        present = bitmap.from_bytes(take(stream, bitmap_bytes), sectors)
+    bitmap_bytes = padded(-(-header.block_size // SECTOR // 8))
+    end = stream.place
+    for block in _in_order(table):
+        # Blocks come in the order of their places, so that one that overlaps anything before it is noticed here.
+        stream.skip_to(table[block] * SECTOR)
+        end = table[block] * SECTOR + bitmap_bytes + header.block_size
         start = block * header.block_size
         length = min(header.block_size, footer.current_size - start)
-        got = fill(stream, buffer)
-        if got < length:
-            buffer[got:] = bytes(header.block_size - got)
-            if got == 0 or stream.readinto(memoryview(bytearray(1))):
-                raise IMPORT_ERROR("the VHD ends within its last block")
-        for first, count, there in bitmap.runs(present, sectors, 0, length // SECTOR):
-            offset, size = first * SECTOR, count * SECTOR
-            if there:
-                writer.pwrite(start + offset, buffer[offset : offset + size])
-            elif not child:
-                writer.write_zeros(start + offset, size)
+        _receive_block(stream, header.block_size, start, length, writer, None if child else writer.write_zeros)
         progress.add(length)
-    # The copy of the footer at the end belongs to the file; who sends none has said everything all the same.
-    fill(stream, memoryview(bytearray(FOOTER_SIZE)))
+    # What is left are padding and the copy of the footer; who does not send them has said everything all the same.
+    rest = memoryview(bytearray(BLOCK))
+    while stream.place < end + FOOTER_SIZE and stream.readinto(rest[: end + FOOTER_SIZE - stream.place]):
+        continue
+
+
+def _in_order(table: BlockTable) -> Iterable[int]:
+    """The allocated blocks by their places in the file, which is nearly always their own order."""
+    allocated = array("I", (block for block in range(len(table)) if table.allocated[block]))
+    places = array("I", (table[block] for block in allocated))
+    if all(map(operator.lt, places, islice(places, 1, None))):
+        return allocated
+    return sorted(allocated, key=table.entries.__getitem__)
+
+
+def _receive_block(
+    stream: Position, size: int, start: int, length: int, writer: DiskWriter, clear: Callable[[int, int], None] | None
+) -> None:
+    """Write the first `length` bytes of a block to `start`; sectors that it lacks are cleared, or stay as they are."""
+    sectors = size // SECTOR
+    present = bitmap.from_bytes(take(stream, padded(-(-sectors // 8))), sectors)
+    buffer = memoryview(bytearray(min(BLOCK, size)))
+    for first, count, there in bitmap.runs(present, sectors, 0, length // SECTOR):
+        place, left = start + first * SECTOR, count * SECTOR
+        if not there and clear is not None:
+            clear(place, left)
+        while left:
+            view = buffer[: min(len(buffer), left)]
+            if fill(stream, view) < len(view):
+                raise IMPORT_ERROR_PREMATURE_EOF()
+            if there:
+                writer.pwrite(place, view)
+            place += len(view)
+            left -= len(view)
 
 
 def _clear_unused(table: BlockTable, block_size: int, size: int, writer: DiskWriter) -> None:

@@ -170,12 +170,13 @@ class Archive:
         With `restarted`, counters have begun again at zero. When the clock has gone back, the time since the last
         sample is lost and nothing else.
         """
-        interval = now - self.last_update
+        since = self.last_update
+        interval = now - since
         if interval <= 0.0:
             if interval < 0.0:
                 self._go_back(now, values)
             return
-        first, last = int(self.last_update // STEP), int(now // STEP)
+        first, last = int(since // STEP), int(now // STEP)
         rates = self._rates(interval, values, restarted)
         self.last_update = now
         if last == first:
@@ -183,12 +184,13 @@ class Archive:
             self.unknown = [u if r == r else u + interval for u, r in zip(self.unknown, rates, strict=True)]
             return
         after = now - last * STEP
+        # As rrdtool does it: the point under way is completed by itself, and the others are what this sample says.
+        self._push(first + 1, self._completed(rates, (first + 1) * STEP - since))
         if interval > HEARTBEAT:
-            self._skip(first, last)
+            self._skip(first + 1, last)
         else:
-            points = self._points(rates, (last - first) * STEP, interval - after)
-            for number in range(first + 1, last + 1):
-                self._push(number, points)
+            for number in range(first + 2, last + 1):
+                self._push(number, rates)
         self.partial = [r * after if r == r else 0.0 for r in rates]
         self.unknown = [0.0 if r == r else after for r in rates]
 
@@ -207,17 +209,18 @@ class Archive:
             for value, base, scale, (low, high) in zip(values, bases, scales, self._bounds, strict=True)
         ]
 
-    def _points(self, rates: list[float], seconds: int, before: float) -> list[float]:
-        """The primary point that is complete now: `seconds` long, its last `before` seconds at these rates."""
-        whole = seconds - before
-        if whole == 0.0:
+    def _completed(self, rates: list[float], rest: float) -> list[float]:
+        """The primary point under way, the `rest` of its seconds being at these rates.
+
+        It is unknown when more than half of a step was unknown before this sample.
+        """
+        if rest >= STEP:
             return rates
-        # rrdtool: a point is unknown when more than half a step of it is.
         return [
-            (p + r * before) / (seconds - u)
+            (p + r * rest) / (STEP - u)
             if r == r and u <= STEP / 2
-            else p / (whole - u)
-            if r != r and u + before <= STEP / 2 and whole > u
+            else p / (STEP - rest - u)
+            if r != r and u <= STEP / 2 and u < STEP - rest
             else nan
             for p, u, r in zip(self.partial, self.unknown, rates, strict=True)
         ]
@@ -250,7 +253,7 @@ class Archive:
     def _skip(self, first: int, last: int) -> None:
         """Write what a long time without samples leaves: nothing is known of the points after `first`."""
         minute, hour, day = self.levels
-        while first < last and (first == 0 or first % minute.points):
+        while first < last and first % minute.points:
             first += 1
             self._push(first, self._nothing)
         self.finest.push_unknown(last - first)

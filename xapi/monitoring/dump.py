@@ -1,6 +1,8 @@
 """One archive as a document: rrdtool's dump format (version 0003), and the same in JSON; and an archive from parts.
 
-The XML is what `rrdtool restore` reads. `last_ds` and `value` of a source, and the preparation of the rows under way,
+The XML is what `rrdtool restore` reads, but for one thing: rrdtool refuses sources whose names have more than 19
+characters, as some have that clients know ("memory_internal_free"). Whoever wants to restore asks for short names.
+`last_ds` and `value` of a source, and the preparation of the rows under way,
 mean what they mean to rrdtool.
 """
 
@@ -9,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, isinf, isnan, nan
-from typing import Any
+from typing import Any, Final
+from zlib import crc32
 
 import orjson
 
@@ -17,7 +20,13 @@ from xapi.monitoring.archive import RESOLUTIONS, STEP, XFF, Archive, Consolidati
 from xapi.monitoring.ring import Ring
 from xapi.monitoring.source import Kind, Source
 
-VERSION = "0003"
+VERSION: Final = "0003"
+LONGEST_NAME: Final = 19  # of a source, for rrdtool
+
+
+def short_name(name: str) -> str:
+    """A name that rrdtool takes: the same one, or its first ten characters and a checksum of it all."""
+    return name if len(name) <= LONGEST_NAME else f"{name[:10]}_{crc32(name.encode()):08x}"
 
 
 def number(value: float) -> str:
@@ -51,10 +60,10 @@ def tables(archive: Archive) -> list[Table]:
     return found
 
 
-def _definitions(archive: Archive) -> list[dict[str, str]]:
+def _definitions(archive: Archive, *, short_names: bool = False) -> list[dict[str, str]]:
     return [
         {
-            "name": source.name,
+            "name": short_name(source.name) if short_names else source.name,
             "type": str(source.kind),
             "minimal_heartbeat": "300",
             "min": number(source.low),
@@ -70,15 +79,15 @@ def _definitions(archive: Archive) -> list[dict[str, str]]:
     ]
 
 
-def as_xml(archive: Archive) -> list[bytes]:
-    """The whole archive as rrdtool's XML, in pieces."""
+def as_xml(archive: Archive, *, short_names: bool = False) -> list[bytes]:
+    """The whole archive as rrdtool's XML, in pieces; with `short_names`, as `rrdtool restore` takes it."""
     head = [
         f'<?xml version="1.0" encoding="UTF-8"?>\n<rrd><version>{VERSION}</version><step>{STEP}</step>'
         f"<lastupdate>{int(archive.last_update)}</lastupdate>"
     ]
     head += [
         "<ds>" + "".join(f"<{tag}>{text}</{tag}>" for tag, text in each.items()) + "</ds>"
-        for each in _definitions(archive)
+        for each in _definitions(archive, short_names=short_names)
     ]
     pieces = ["".join(head).encode()]
     capacities = dict(RESOLUTIONS)

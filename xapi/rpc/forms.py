@@ -45,6 +45,9 @@ class Form(Protocol):
     def count(self, number: int) -> bytes:
         """Render a number in the way of `valid_ref_counts`."""
 
+    def __hash__(self) -> int:
+        """Tell forms apart, for those who keep what they have rendered."""
+
 
 _xml_renderer = cache(values.xml_record)
 _json_renderer = cache(values.json_record)

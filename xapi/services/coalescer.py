@@ -113,7 +113,6 @@ class Coalescer:
                 found = collect(handle.chains(), wishes, go_on)
                 if found.failed or found.skipped or found.stopped:
                     self._rest(row.ref)
-                assert isinstance(handle, AttachedSr)
                 self._follow(row.ref, handle)
         except Failure as failure:
             LOG.warning("SR %s could not be collected: %s", row.uuid, failure)

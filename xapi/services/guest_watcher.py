@@ -11,6 +11,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
 
+from xapi.actions.vm.alerts import VmAlert
 from xapi.actions.vm.domains import mark_halted, mark_running, note_agent, note_domain
 from xapi.actions.vm.power import destroy_domain, rebuild_domain
 from xapi.datamodel.classes import VM
@@ -106,12 +107,15 @@ def follow_shutdown(toolstack: Toolstack, vm: Ref[VM], domid: int, reason: Shutd
     if keep:
         return
     operation = VmOperations.HARD_REBOOT if restart else VmOperations.HARD_SHUTDOWN
+    alert = VmAlert.REBOOTED_ITSELF if restart else VmAlert.STOPPED_ITSELF
+    if reason is ShutdownReason.CRASH:
+        alert = VmAlert.CRASHED
     try:
         with occupied(ctx, VM, vm, operation), translated(ctx):
             if restart:
-                rebuild_domain(ctx, vm)
+                rebuild_domain(ctx, vm, alert)
             else:
-                destroy_domain(ctx, vm)
+                destroy_domain(ctx, vm, alert)
     except Failure as failure:
         LOG.warning("VM %s stopped (%s) and could not be looked after: %s", row.uuid, reason, failure)
     finally:
@@ -157,7 +161,7 @@ def _reconcile(ctx: Context, row: VM, power: Power | None) -> None:
         case None:
             if recorded:
                 LOG.warning("VM %s has no domain any more; it is halted now", row.uuid)
-                mark_halted(ctx, row.ref)
+                mark_halted(ctx, row.ref, alert=VmAlert.LOST)
         case Power.RUNNING | Power.PAUSED if recorded:
             note_alive(ctx, row.ref, VmPowerState.RUNNING if power is Power.RUNNING else VmPowerState.PAUSED)
         case _:

@@ -1,6 +1,9 @@
 import pytest
 
+from tests.actions.standing_house import clock, house, standing
 from xapi.actions.host.machine import Machine, SimulatedMachine
+
+__all__ = ["clock", "host", "house", "standing"]
 
 
 @pytest.fixture

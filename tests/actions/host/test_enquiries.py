@@ -1,6 +1,6 @@
 from datetime import timedelta
 
-from tests.actions.host.test_power import refused
+from tests.actions.refusal import refused
 from xapi.actions.host.files import HostFiles
 from xapi.datamodel.catalog import CATALOG
 from xapi.datamodel.classes import PIF

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.actions.host.test_power import guest_on, refused
+from tests.actions.refusal import guest_on, refused
 from xapi.datamodel.classes import Host, HostMetrics
 
 

@@ -1,4 +1,4 @@
-from tests.actions.host.test_power import refused
+from tests.actions.refusal import refused
 
 
 def test_a_host_has_one_edition(client, host):

@@ -1,6 +1,6 @@
 import logging
 
-from tests.actions.host.test_power import refused
+from tests.actions.refusal import refused
 from xapi.actions.host.logs import RemoteLog
 
 

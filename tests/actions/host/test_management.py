@@ -1,6 +1,6 @@
 import pytest
 
-from tests.actions.host.test_power import refused
+from tests.actions.refusal import refused
 from xapi.datamodel.classes import PIF
 from xapi.datamodel.classes.pif import IpConfigurationMode
 

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.actions.host.test_power import refused
+from tests.actions.refusal import refused
 from xapi.actions.host.machine import Machine, Setting
 from xapi.actions.host.operating_system import turn_off_expired_ssh
 from xapi.datamodel.model import EPOCH

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.actions.host.test_power import refused
+from tests.actions.refusal import refused
 from xapi.actions.host.files import HostFiles
 
 ECHO = """#!/usr/bin/env python3

@@ -1,4 +1,4 @@
-from tests.actions.host.test_power import refused
+from tests.actions.refusal import refused
 
 
 def test_a_pool_of_one_host_has_its_coordinator_and_nobody_else(client, toolstack, pool):

@@ -1,4 +1,4 @@
-from tests.actions.host.test_power import refused
+from tests.actions.refusal import refused
 from xapi.datamodel.classes import Host
 
 

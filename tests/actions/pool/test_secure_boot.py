@@ -4,7 +4,7 @@ import tarfile
 
 import pytest
 
-from tests.actions.host.test_power import refused
+from tests.actions.refusal import refused
 
 
 def bundle(*names, content=b"certificate"):

@@ -2,7 +2,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.actions.host.test_power import refused
+from tests.actions.refusal import refused
 
 
 def test_guest_agents_get_what_they_know(client, pool):

@@ -4,7 +4,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
-from tests.actions.host.test_power import refused
+from tests.actions.refusal import refused
 from xapi.system.certificate_checks import as_pem
 from xapi.system.certificates import make_self_signed
 

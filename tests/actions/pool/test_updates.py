@@ -1,6 +1,6 @@
 import pytest
 
-from tests.actions.host.test_power import guest_on, refused
+from tests.actions.refusal import guest_on, refused
 from xapi.system.certificate_checks import as_pem
 from xapi.system.certificates import make_self_signed
 

@@ -119,6 +119,11 @@ def test_an_empty_block_takes_a_number_and_no_room():
     assert content == first + bytes(2 * BLOCK) + last
 
 
+def test_a_skipped_block_is_as_long_as_the_first_one():
+    data = blocks(("a/00000000", b"1" * 1024), ("a/00000003", b"2" * 1024), ("a/00000004", b"3" * 512))
+    assert received(data, {"a": 4608})["a"] == b"1" * 1024 + bytes(2048) + b"2" * 1024 + b"3" * 512
+
+
 def test_old_archives_have_a_table_at_the_end_and_none_have_no_checksums():
     data = blocks(("a/00000000", b"1" * 512), ("checksum.xml", b"<value/>"))
     assert received(data, {"a": 512}) == {"a": b"1" * 512}

@@ -57,6 +57,11 @@ def _pool(transaction: Transaction, identifier: str) -> str:
     return next(found, NULL)
 
 
+def allocated(disk: VDI | VdiFacts) -> int:
+    """The bytes that a disk adds to its SR's virtual allocation: none for inner nodes and for mere metadata."""
+    return disk.virtual_size if disk.managed and disk.type != VdiType.CBT_METADATA else 0
+
+
 def note_disk(transaction: Transaction, row: VDI, facts: VdiFacts) -> None:
     """Let the row of a disk follow what is known of it now, if anything differs."""
     values = measured_values(facts, row.sm_config)

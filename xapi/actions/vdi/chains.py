@@ -9,7 +9,7 @@ from contextlib import ExitStack, suppress
 from threading import Event
 from typing import Any, Final
 
-from xapi.actions.sr.contents import PARENT, drop_disk, note_disk
+from xapi.actions.sr.contents import PARENT, allocated, drop_disk, note_disk
 from xapi.actions.sr.work import Work, refusing, repositories_of, undoing, working_on_disk
 from xapi.actions.vdi.copies import copy_whole
 from xapi.actions.vdi.records import row_of
@@ -127,7 +127,7 @@ def destroy(ctx: Context, self: Ref[VDI]) -> None:
         with suppress(VdiMissing):  # its data are gone already, which is what was asked for
             work.handle.destroy(work.vdi.location)
         above = [*_chain_above(ctx, work)]
-        with work.finished(-work.vdi.virtual_size) as transaction:
+        with work.finished(-allocated(work.vdi)) as transaction:
             drop_disk(transaction, transaction.get(VDI, self))
             for row, facts in above:
                 present = transaction.find(VDI, row.ref)
@@ -164,7 +164,7 @@ def data_destroy(ctx: Context, self: Ref[VDI]) -> None:
         if work.vdi.VBDs:
             raise VDI_IN_USE(self, operation_text(VdiOperations.DATA_DESTROY))
         facts = work.handle.destroy_data(work.vdi.location)
-        with work.finished(facts.virtual_size - work.vdi.virtual_size) as transaction:
+        with work.finished(allocated(facts) - allocated(work.vdi)) as transaction:
             note_disk(transaction, transaction.get(VDI, self), facts)
 
 
@@ -217,7 +217,7 @@ def _change(
 ) -> None:
     with working_on_disk(ctx, vdi, operation, on_sr) as work:
         facts = change(work.handle, work.vdi.location)
-        with work.finished(facts.virtual_size - work.vdi.virtual_size) as transaction:
+        with work.finished(allocated(facts) - allocated(work.vdi)) as transaction:
             note_disk(transaction, transaction.get(VDI, vdi), facts)
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from datetime import datetime
 from typing import Any, Final
 
-from xapi.actions.sr.contents import drop_disk, new_values, note_disk
+from xapi.actions.sr.contents import allocated, drop_disk, new_values, note_disk, note_figures
 from xapi.actions.sr.work import repositories_of, undoing, working_on_disk, working_on_sr
 from xapi.datamodel.classes import SR, VDI, Pool
 from xapi.datamodel.classes import vdi as api
@@ -100,7 +100,7 @@ def introduce(
     """Make the row of a disk that the SR holds; what the driver knows better is taken from it."""
     with working_on_sr(ctx, SR, StorageOperations.VDI_INTRODUCE) as work:
         facts = work.handle.introduce(uuid, location)
-        with work.finished(facts.virtual_size if facts.managed else 0) as transaction:
+        with work.finished(allocated(facts)) as transaction:
             _check_unknown(transaction, SR, facts)
             own = {"type": type, "sharable": sharable or facts.sharable}
             names = {"name_label": name_label, "name_description": name_description}
@@ -182,10 +182,7 @@ def forget(ctx: Context, vdi: Ref[VDI]) -> None:
         row = transaction.get(VDI, vdi)
         assert_allowed(transaction, row, VdiOperations.FORGET)
         drop_disk(transaction, row)
-        if row.managed and transaction.find(SR, row.SR) is not None:
-            sr = transaction.get(SR, row.SR)
-            left = max(sr.virtual_allocation - row.virtual_size, 0)
-            transaction.update(SR, row.SR, virtual_allocation=left)
+        note_figures(transaction, row.SR, None, -allocated(row))
 
 
 @implements(api.update)
@@ -195,7 +192,7 @@ def update(ctx: Context, vdi: Ref[VDI]) -> None:
         row = work.vdi
         work.handle.update(row.location, row.name_label, row.name_description)
         facts = work.handle.find(row.location)
-        with work.finished(facts.virtual_size - row.virtual_size) as transaction:
+        with work.finished(allocated(facts) - allocated(row)) as transaction:
             note_disk(transaction, transaction.get(VDI, vdi), facts)
 
 
@@ -213,7 +210,8 @@ def set_name_description(ctx: Context, self: Ref[VDI], value: str) -> None:
 
 def _rename(ctx: Context, self: Ref[VDI], **names: str) -> None:
     repositories = repositories_of(ctx)
-    with repositories.turn_at_disk(self), ExitStack() as undo:
+    sr = ctx.db.get(VDI, self).SR
+    with repositories.turn_at_disk(self), repositories.changing(sr), ExitStack() as undo:
         row = ctx.db.get(VDI, self)
         handle = _keeper_of_names(ctx, row)
         if handle is not None:

@@ -93,6 +93,15 @@ def disk_of(view: View, vbd: VBD, hvm: bool) -> Disk:
     )
 
 
+def console_of(row: VM, hvm: bool) -> ConsoleProtocol:
+    """What the VM's console speaks: text, if a guest without a graphics card shall not have its text shown as one.
+
+    The key `disable_pv_vnc` in `other_config` says so, unless its value is that of a no.
+    """
+    wish = row.other_config.get("disable_pv_vnc", "0").lower()
+    return ConsoleProtocol.RFB if hvm or wish in ("0", "false", "") else ConsoleProtocol.VT100
+
+
 def domain_config(
     view: View, row: VM, *, static_max: int = 0, vcpu_params: Mapping[str, str] | None = None, devices: bool = False
 ) -> DomainConfig:
@@ -122,6 +131,6 @@ def domain_config(
         disks=tuple(disk_of(view, vbd, hvm) for vbd in drives),
         nics=tuple(nic_of(view, vif) for vif in cards),
         vtpm=Vtpm(tpm.uuid) if tpm is not None else None,
-        consoles=(ConsoleProtocol.RFB,),
+        consoles=(console_of(row, hvm),),
         os_hint=row.reference_label or row.name_label,
     )

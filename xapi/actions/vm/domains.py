@@ -9,6 +9,7 @@ from typing import Any
 from xapi.actions.attach_disks import AttachDisks
 from xapi.actions.attach_networks import AttachNetworks
 from xapi.actions.device_names import device_name, device_number
+from xapi.actions.vm.alerts import VmAlert, tell
 from xapi.actions.vm.domain_config import KINDS
 from xapi.datamodel.classes import VBD, VDI, VIF, VM, Console, Host, VMGuestMetrics, VMMetrics
 from xapi.datamodel.classes.console import ConsoleProtocol
@@ -22,8 +23,10 @@ from xapi.hypervisor.interface import DomainKind, DomainState, GuestAgent
 from xapi.hypervisor.plan import Plan
 from xapi.hypervisor.run import Crew, run
 from xapi.hypervisor.steps import Step
+from xapi.lifecycle.surroundings import is_true
 
 LOG = logging.getLogger("xapi.vm")
+RESTART = "restart"
 
 
 def perform(ctx: Context, plan: Plan, calls: Mapping[str, Callable[[], None]] | None = None) -> None:
@@ -51,7 +54,7 @@ def console_location(ctx: Context, identifier: str) -> str:
     return f"https://{host}{'' if port == 443 else f':{port}'}/console?uuid={identifier}"
 
 
-def mark_running(ctx: Context, vm: Ref[VM], state: VmPowerState) -> None:
+def mark_running(ctx: Context, vm: Ref[VM], state: VmPowerState, alert: VmAlert | None = None) -> None:
     """Record that the VM has a domain: where it is, that its devices are plugged, and its console."""
     domain = ctx.toolstack.hypervisor.domains.get(ctx.db.get(VM, vm).uuid)
     with ctx.transaction() as transaction:
@@ -71,17 +74,36 @@ def mark_running(ctx: Context, vm: Ref[VM], state: VmPowerState) -> None:
             memory_overhead=domain.memory_overhead,
             requires_reboot=False,
             suspend_VDI=NULL,
+            ha_always_run=row.ha_always_run or row.ha_restart_priority == RESTART,
+            last_boot_CPU_flags=_cpu_flags(transaction, ctx.this_host),
         )
         _note_metrics(ctx, transaction, row, domain)
+        _note_immobile(transaction, row)
         _note_devices(transaction, row, attached=True)
         if not row.consoles:
-            _make_console(ctx, transaction, vm)
+            for protocol in domain.consoles:
+                _make_console(ctx, transaction, vm, ConsoleProtocol(str(protocol)))
         if domain.agent is not None:
             _note_agent(ctx, transaction, vm, domain.agent)
+        if alert is not None:
+            tell(ctx, transaction, alert, row)
 
 
-def _make_console(ctx: Context, transaction: Transaction, vm: Ref[VM]) -> None:
-    ref = transaction.create(Console, kept=False, protocol=ConsoleProtocol.RFB, VM=vm)
+def _cpu_flags(transaction: Transaction, host: Ref[Host]) -> dict[str, str]:
+    """What the guest has seen of the physical CPUs, by which a later host for it is judged."""
+    facts = transaction.get(Host, host).cpu_info
+    return {"vendor": facts.get("vendor", ""), "features": facts.get("features", "")}
+
+
+def _note_immobile(transaction: Transaction, row: VM) -> None:
+    """Keep how the domain was started, as `platform` is already that of the next start."""
+    if transaction.find(VMMetrics, row.metrics) is not None:
+        nested, fixed = is_true(row.platform, "nested-virt"), is_true(row.platform, "nomigrate")
+        transaction.update(VMMetrics, row.metrics, nested_virt=nested, nomigrate=fixed)
+
+
+def _make_console(ctx: Context, transaction: Transaction, vm: Ref[VM], protocol: ConsoleProtocol) -> None:
+    ref = transaction.create(Console, kept=False, protocol=protocol, VM=vm)
     identifier = transaction.get(Console, ref).uuid
     transaction.update(Console, ref, location=console_location(ctx, identifier))
 
@@ -119,7 +141,13 @@ def _note_devices(transaction: Transaction, row: VM, *, attached: bool) -> None:
             transaction.update(VIF, vif_ref, currently_attached=attached, reserved=False)
 
 
-def mark_halted(ctx: Context, vm: Ref[VM], state: VmPowerState = VmPowerState.HALTED, image: str = NULL) -> None:
+def mark_halted(
+    ctx: Context,
+    vm: Ref[VM],
+    state: VmPowerState = VmPowerState.HALTED,
+    image: str = NULL,
+    alert: VmAlert | None = None,
+) -> None:
     """Record that the VM has no domain any more. A memory image that it had and does not have now goes."""
     with ctx.transaction() as transaction:
         row = transaction.get(VM, vm)
@@ -131,7 +159,14 @@ def mark_halted(ctx: Context, vm: Ref[VM], state: VmPowerState = VmPowerState.HA
         _note_devices(transaction, row, attached=False)
         metrics = transaction.find(VMMetrics, row.metrics)
         if metrics is not None and state is VmPowerState.HALTED:
-            transaction.update(VMMetrics, row.metrics, current_domain_type=DomainType.UNSPECIFIED, VCPUs_number=0)
+            transaction.update(
+                VMMetrics,
+                row.metrics,
+                current_domain_type=DomainType.UNSPECIFIED,
+                VCPUs_number=0,
+                nested_virt=False,
+                nomigrate=False,
+            )
         transaction.update(
             VM,
             vm,
@@ -142,7 +177,10 @@ def mark_halted(ctx: Context, vm: Ref[VM], state: VmPowerState = VmPowerState.HA
             guest_metrics=NULL,
             suspend_VDI=image,
             requires_reboot=False,
+            ha_always_run=row.ha_always_run and state is not VmPowerState.HALTED,
         )
+        if alert is not None:
+            tell(ctx, transaction, alert, row)
     if old_image not in (NULL, image) and ctx.db.find(VDI, old_image) is not None:
         run_message(ctx, "VDI.destroy", old_image)
 

@@ -11,7 +11,9 @@ from xapi.datamodel.model import Ref
 from xapi.db.database import Transaction
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import implements
-from xapi.dispatch.occupy import assert_allowed
+from xapi.dispatch.occupy import assert_allowed, occupied
+from xapi.lifecycle.view import View
+from xapi.rpc.values import MOST
 
 MEBIBYTE = 1 << 20
 VCPU_RULE = "VCPU values must satisfy: 0 < VCPUs_at_startup \u2264 VCPUs_max"
@@ -20,12 +22,14 @@ TARGET_SECONDS = 256.0
 HALTED_OR_LIVE = frozenset({VmPowerState.RUNNING, VmPowerState.PAUSED})
 
 
-def overhead(ctx: Context, row: VM) -> int:
-    """The bytes that a VM costs beside its own memory, as the hypervisor reckons."""
-    return ctx.toolstack.hypervisor.host.memory_overhead(domain_config(ctx.db, row))
+def overhead(ctx: Context, row: VM, view: View | None = None) -> int:
+    """The bytes that a VM costs beside its own memory, as the hypervisor reckons; no more than a field can hold."""
+    reckoned = ctx.toolstack.hypervisor.host.memory_overhead(domain_config(view or ctx.db, row))
+    return min(reckoned, MOST)
 
 
-def _assert_order(static_min: int, dynamic_min: int, dynamic_max: int, static_max: int) -> None:
+def assert_order(static_min: int, dynamic_min: int, dynamic_max: int, static_max: int) -> None:
+    """Pass limits of which each is at least the one before; MEMORY_CONSTRAINT_VIOLATION_ORDER."""
     if not 0 <= static_min <= dynamic_min <= dynamic_max <= static_max:
         raise MEMORY_CONSTRAINT_VIOLATION_ORDER()
 
@@ -50,22 +54,27 @@ def _limit(
             row.memory_static_max if static_max is None else static_max,
         )
 
+    present = ctx.db.get(VM, vm)
+    if present.power_state in HALTED_OR_LIVE and not present.is_control_domain:
+        with occupied(ctx, VM, vm, operation):
+            limits = wanted(ctx.db.get(VM, vm))
+            assert_order(*limits)
+            # The guest first: when it refuses, the rows are as they were.
+            ctx.toolstack.hypervisor.resizing.set_memory_dynamic_range(present.uuid, limits[1], limits[2])
+            with ctx.transaction() as transaction:
+                _store(ctx, transaction, transaction.get(VM, vm), wanted(transaction.get(VM, vm)))
+        return
     with ctx.transaction() as transaction:
         row = transaction.get(VM, vm)
         assert_allowed(transaction, row, operation)
         limits = wanted(row)
-        _assert_order(*limits)
-        _store(transaction, row, limits)
-    changed = ctx.db.get(VM, vm)
-    if changed.power_state in HALTED_OR_LIVE and not changed.is_control_domain:
-        ctx.toolstack.hypervisor.resizing.set_memory_dynamic_range(changed.uuid, limits[1], limits[2])
-    with ctx.transaction() as transaction:
-        transaction.update(VM, vm, memory_overhead=overhead(ctx, changed))
+        assert_order(*limits)
+        _store(ctx, transaction, row, limits)
 
 
-def _store(transaction: Transaction, row: VM, limits: tuple[int, int, int, int]) -> None:
+def _store(ctx: Context, transaction: Transaction, row: VM, limits: tuple[int, int, int, int]) -> None:
     static_min, dynamic_min, dynamic_max, static_max = limits
-    transaction.update(
+    changed = transaction.update(
         VM,
         row.ref,
         memory_static_min=static_min,
@@ -74,6 +83,7 @@ def _store(transaction: Transaction, row: VM, limits: tuple[int, int, int, int])
         memory_static_max=static_max,
         memory_target=dynamic_max if row.power_state is VmPowerState.HALTED else row.memory_target,
     )
+    transaction.update(VM, row.ref, memory_overhead=overhead(ctx, changed, transaction))
 
 
 @implements(api.set_memory_static_max)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from xapi.actions.vm.alerts import VmAlert
 from xapi.actions.vm.domain_config import domain_config
 from xapi.actions.vm.domains import mark_running, perform
 from xapi.actions.vm.placement import assert_can_boot
@@ -43,7 +44,7 @@ def pool_migrate(ctx: Context, vm: Ref[VM], host: Ref[Host], options: Mapping[st
         image = FileBackend(str(path))
         perform(ctx, plan.suspend(config, image, SUSPEND_SECONDS))
         perform_or_halt(ctx, vm, plan.resume(config, image, row.power_state is VmPowerState.PAUSED))
-    mark_running(ctx, vm, row.power_state)
+    mark_running(ctx, vm, row.power_state, VmAlert.MIGRATED)
 
 
 @implements(host_api.migrate_receive, runs_on="host")

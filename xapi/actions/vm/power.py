@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from xapi.actions.vm.alerts import VmAlert, tell
 from xapi.actions.vm.domain_config import domain_config
 from xapi.actions.vm.domains import mark_halted, mark_running, perform
 from xapi.actions.vm.placement import assert_can_boot, suitable_host
@@ -40,26 +41,26 @@ def power_on(ctx: Context, vm: Ref[VM], host: Ref[Host], paused: bool) -> None:
     assert_can_boot(ctx, row, host)
     config = domain_config(ctx.db, row, devices=True)
     perform(ctx, plan.start(config, paused))
-    mark_running(ctx, vm, VmPowerState.PAUSED if paused else VmPowerState.RUNNING)
+    mark_running(ctx, vm, VmPowerState.PAUSED if paused else VmPowerState.RUNNING, VmAlert.STARTED)
 
 
 @implements(api.pause, occupies=VmOperations.PAUSE)
 def pause(ctx: Context, vm: Ref[VM]) -> None:
     """Stop scheduling a running VM."""
     perform(ctx, plan.pause(ctx.db.get(VM, vm).uuid))
-    _set_power(ctx, vm, VmPowerState.PAUSED)
+    _set_power(ctx, vm, VmPowerState.PAUSED, VmAlert.PAUSED)
 
 
 @implements(api.unpause, occupies=VmOperations.UNPAUSE)
 def unpause(ctx: Context, vm: Ref[VM]) -> None:
     """Let a paused VM go on."""
     perform(ctx, plan.unpause(ctx.db.get(VM, vm).uuid))
-    _set_power(ctx, vm, VmPowerState.RUNNING)
+    _set_power(ctx, vm, VmPowerState.RUNNING, VmAlert.UNPAUSED)
 
 
-def _set_power(ctx: Context, vm: Ref[VM], state: VmPowerState) -> None:
+def _set_power(ctx: Context, vm: Ref[VM], state: VmPowerState, alert: VmAlert) -> None:
     with ctx.transaction() as transaction:
-        transaction.update(VM, vm, power_state=state)
+        tell(ctx, transaction, alert, transaction.update(VM, vm, power_state=state))
 
 
 @implements(api.clean_shutdown, occupies=VmOperations.CLEAN_SHUTDOWN)
@@ -72,7 +73,7 @@ def shut_down(ctx: Context, vm: Ref[VM]) -> None:
     """Ask, wait, and take the domain away."""
     row = ctx.db.get(VM, vm)
     perform(ctx, plan.stop_clean(domain_config(ctx.db, row, devices=True), SHUTDOWN_SECONDS))
-    mark_halted(ctx, vm)
+    mark_halted(ctx, vm, alert=VmAlert.SHUT_DOWN)
 
 
 @implements(api.hard_shutdown, occupies=VmOperations.HARD_SHUTDOWN)
@@ -81,14 +82,14 @@ def hard_shutdown(ctx: Context, vm: Ref[VM]) -> None:
     destroy_domain(ctx, vm)
 
 
-def destroy_domain(ctx: Context, vm: Ref[VM]) -> None:
+def destroy_domain(ctx: Context, vm: Ref[VM], alert: VmAlert = VmAlert.STOPPED) -> None:
     """Take the domain away, if there is one, and forget a memory image."""
     row = ctx.db.get(VM, vm)
     if row.power_state is not VmPowerState.SUSPENDED:
         _cancel_others(ctx, row)
         with suppress(NoSuchDomain):  # another operation may just have taken it away
             perform(ctx, plan.stop_hard(domain_config(ctx.db, row, devices=True)))
-    mark_halted(ctx, vm)
+    mark_halted(ctx, vm, alert=alert)
 
 
 def _cancel_others(ctx: Context, row: VM) -> None:
@@ -116,7 +117,7 @@ def clean_reboot(ctx: Context, vm: Ref[VM]) -> None:
     """Ask the guest to reboot, and build its domain anew when it has."""
     config = domain_config(ctx.db, ctx.db.get(VM, vm), devices=True)
     perform_or_halt(ctx, vm, plan.reboot_clean(config, config, SHUTDOWN_SECONDS))
-    mark_running(ctx, vm, VmPowerState.RUNNING)
+    mark_running(ctx, vm, VmPowerState.RUNNING, VmAlert.REBOOTED)
 
 
 @implements(api.hard_reboot, occupies=VmOperations.HARD_REBOOT)
@@ -125,13 +126,13 @@ def hard_reboot(ctx: Context, vm: Ref[VM]) -> None:
     rebuild_domain(ctx, vm)
 
 
-def rebuild_domain(ctx: Context, vm: Ref[VM]) -> None:
+def rebuild_domain(ctx: Context, vm: Ref[VM], alert: VmAlert = VmAlert.RESET) -> None:
     """Take the domain away and build it anew."""
     row = ctx.db.get(VM, vm)
     _cancel_others(ctx, row)
     config = domain_config(ctx.db, row, devices=True)
     perform_or_halt(ctx, vm, plan.reboot_hard(config, config))
-    mark_running(ctx, vm, VmPowerState.RUNNING)
+    mark_running(ctx, vm, VmPowerState.RUNNING, alert)
 
 
 def perform_or_halt(ctx: Context, vm: Ref[VM], wanted: plan.Plan) -> None:
@@ -156,7 +157,8 @@ def _has_domain(ctx: Context, vm: Ref[VM]) -> bool:
 @implements(api.hard_reboot_internal)
 def hard_reboot_internal(ctx: Context, vm: Ref[VM]) -> None:
     """Build the VM's domain anew, as the toolstack itself asks."""
-    rebuild_domain(ctx, vm)
+    with occupied(ctx, VM, vm, VmOperations.HARD_REBOOT):
+        rebuild_domain(ctx, vm)
 
 
 @implements(api.power_state_reset)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from xapi.actions.vm.clone import remove_disk
+from xapi.actions.vm.copies import remove_disk
 from xapi.datamodel.classes import SR, VBD, VM, VBDMetrics
 from xapi.datamodel.classes import vm_messages as api
 from xapi.datamodel.classes.vbd import VbdMode, VbdType

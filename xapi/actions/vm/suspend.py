@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from xapi.actions.storage_repositories import StorageRepositories
-from xapi.actions.vm.clone import remove_disk, take_snapshot
+from xapi.actions.vm.alerts import VmAlert
+from xapi.actions.vm.copies import remove_disk
+from xapi.actions.vm.snapshot import take_snapshot
 from xapi.actions.vm.domain_config import domain_config
 from xapi.actions.vm.domains import mark_halted, mark_running, perform
 from xapi.actions.vm.placement import assert_can_boot, suitable_host
@@ -123,7 +125,7 @@ def suspend(ctx: Context, vm: Ref[VM]) -> None:
             if not completed:
                 for vdi in stored:
                     remove_disk(ctx, vdi)
-    mark_halted(ctx, vm, VmPowerState.SUSPENDED, stored[0])
+    mark_halted(ctx, vm, VmPowerState.SUSPENDED, stored[0], VmAlert.SUSPENDED)
 
 
 @implements(api.resume, occupies=VmOperations.RESUME)
@@ -149,7 +151,7 @@ def resume_from_image(ctx: Context, vm: Ref[VM], host: Ref[Host], paused: bool) 
     with image_file(ctx, row) as path:
         fetch_image(ctx, row.suspend_VDI, path)
         perform(ctx, plan.resume(config, FileBackend(str(path)), paused))
-    mark_running(ctx, vm, VmPowerState.PAUSED if paused else VmPowerState.RUNNING)
+    mark_running(ctx, vm, VmPowerState.PAUSED if paused else VmPowerState.RUNNING, VmAlert.RESUMED)
     remove_disk(ctx, row.suspend_VDI)
 
 
@@ -159,14 +161,14 @@ def checkpoint(ctx: Context, vm: Ref[VM], new_name: str) -> Ref[VM]:
     row = ctx.db.get(VM, vm)
     if row.power_state is not VmPowerState.RUNNING:
         image = NULL if row.suspend_VDI == NULL else run_message(ctx, "VDI.clone", row.suspend_VDI, {})
-        return take_snapshot(ctx, vm, new_name, image=image, info="memory")
+        return take_snapshot(ctx, vm, new_name, image=image, checkpoint=True)
     suspend_sr(ctx, row)
     made: list[Ref[VM]] = []
     images: list[str] = []
 
     def snapshot_disks() -> None:
         images.append(store_image(ctx, row, path))
-        made.append(take_snapshot(ctx, vm, new_name, image=images[0], info="memory"))
+        made.append(take_snapshot(ctx, vm, new_name, image=images[0], checkpoint=True))
 
     def discard_snapshots() -> None:
         for snapshot in made:

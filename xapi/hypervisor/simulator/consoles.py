@@ -1,7 +1,5 @@
 """Consoles of simulated domains and of the simulated host: sockets that listen once somebody has asked for them."""
 
-from collections.abc import Callable
-
 from xapi.hypervisor.interface import (
     ChangeKind,
     ConsoleEndpoint,
@@ -28,7 +26,7 @@ class SimulatedConsoles:
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._service = ConsoleService("simulator-consoles")
-        self._lines: dict[int, Line] = {}  # touched by the serving thread only, but for taking one out
+        self._lines: dict[int, Line] = {}  # what is typed and said, by domid
         self._unsubscribe = machine.events.subscribe(self._notice)
 
     def endpoint(self, uuid: str, protocol: ConsoleProtocol) -> ConsoleEndpoint:
@@ -55,19 +53,16 @@ class SimulatedConsoles:
         self._service.close()
 
     def _listen(self, domid: int, protocol: ConsoleProtocol, look: Look) -> ConsoleEndpoint:
-        make: Callable[[], Screen]
-        if protocol is ConsoleProtocol.RFB:
-            make = lambda: GraphicScreen(look, self._line(domid, look))  # noqa: E731
-        else:
-            make = lambda: TextScreen(self._line(domid, look))  # noqa: E731
+        line = self._lines.setdefault(domid, Line(look))
+
+        def make() -> Screen:
+            return GraphicScreen(look, line) if protocol is ConsoleProtocol.RFB else TextScreen(line)
+
         try:
             path = self._service.listen((domid, protocol), f"{domid}.{protocol}", make)
         except ConsoleClosed as error:
             raise StateUnusable(str(self._machine.directory), str(error)) from error
         return ConsoleEndpoint(protocol, path)
-
-    def _line(self, domid: int, look: Look) -> Line:
-        return self._lines.setdefault(domid, Line(look))
 
     def _notice(self, event: DomainEvent) -> None:
         if isinstance(event, DomainChanged) and event.what is ChangeKind.DESTROYED:

@@ -161,9 +161,12 @@ class Line:
 class TextScreen:
     """The guest's text console (see `rfb.service.Screen`): a newcomer sees what was said before."""
 
-    def __init__(self, look: Look, line: Line) -> None:
+    def __init__(self, line: Line) -> None:
         self._line = line
-        self.tick = line.tick
+
+    def tick(self) -> None:
+        """Let the guest say what it has to say."""
+        self._line.tick()
 
     def converse(self) -> "TextConversation":
         """Begin with a new viewer."""
@@ -239,7 +242,7 @@ class GraphicScreen:
 
 def _clock(facts: GuestFacts) -> str:
     what = "host console, simulated" if facts.host else "simulated guest"
-    text = f" {_shown(facts.name)} · {what}"[: GRID[1] - 24].ljust(GRID[1] - 22)
+    text = f" {_shown(facts.name)} · {what}"[: GRID[1] - 22].ljust(GRID[1] - 21)
     return f"\x1b7\x1b[r\x1b[1;1H\x1b[0;37;44m{text} {_date(facts.now)} \x1b[0m\x1b[2;{GRID[0]}r\x1b8"
 
 
@@ -254,7 +257,7 @@ def _boot_screen(facts: GuestFacts) -> str:
         *(f"Drive        {_shown(drive)}" for drive in facts.drives[:6]),
         *(f"Network      {_shown(card)}" for card in facts.cards[:4]),
         "",
-        f"Starting {_shown(facts.system) or 'the guest'} …",
+        f"Starting {_shown(facts.system) or 'the guest'} ...",
     ]
     done = max(0, min(50, int(facts.progress * 50)))
     lines += ["", f"[\x1b[32m{'█' * done}\x1b[0m{'░' * (50 - done)}]"]

@@ -64,7 +64,8 @@ def prepare_host(
     _refresh_host(transaction, host, surroundings, facts, now)
     if rebooted:
         # A host that was disabled stays so until the machine itself has restarted.
-        transaction.update(Host, host.ref, enabled=True, boot_free_mem=memory_free)
+        enabled = host.other_config.get("host_auto_enable") != "false"
+        transaction.update(Host, host.ref, enabled=enabled, boot_free_mem=memory_free)
     _refresh_metrics(transaction, host, facts, now)
     _refresh_cpus(transaction, host.ref, facts)
     return host.ref

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol, runtime_checkable
 
 from xapi.storage.coalesce.plan import Image, MergeInner, MergeLeaf, Remove
+from xapi.storage.interface import AttachedSr
 
 GoOn = Callable[[], bool]
 """Asked between two pieces of work, while no lock is held; it may wait a little, and False means stop here."""
@@ -48,7 +49,7 @@ class Chains(Protocol):
 
 
 @runtime_checkable
-class Collectable(Protocol):
+class Collectable(AttachedSr, Protocol):
     """An attached SR whose chains can be collected."""
 
     def chains(self) -> Chains:

@@ -1,0 +1,65 @@
+"""Figures of the machine and the process that the toolstack runs in, as the kernel tells them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from math import nan
+from pathlib import Path
+
+PROC = Path("/proc")
+LOGS = Path("/var/log")
+ROOT = Path("/etc/passwd")  # a file that is on the root file system everywhere
+_MEMINFO = re.compile(r"^(\w+):\s+(\d+) kB$", re.MULTILINE)
+
+
+def load_average() -> float:
+    """Runnable tasks of the last minute, on average."""
+    return os.getloadavg()[0]
+
+
+def resident_kib() -> float:
+    """Memory that this process holds, in KiB."""
+    pages = int((PROC / "self" / "statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1024
+
+
+def open_files() -> float:
+    """File descriptors that this process has open."""
+    return float(len(os.listdir(PROC / "self" / "fd")))
+
+
+def interface_bytes() -> Mapping[str, tuple[int, int]]:
+    """Bytes received and sent by each network interface of the machine."""
+    found = {}
+    for line in (PROC / "net" / "dev").read_text().splitlines()[2:]:
+        name, _, figures = line.partition(":")
+        columns = figures.split()
+        found[name.strip()] = (int(columns[0]), int(columns[8]))
+    return found
+
+
+def root_usage() -> float:
+    """Used share of the root file system."""
+    return _usage(ROOT)
+
+
+def log_usage() -> float:
+    """Used share of the file system for logs; NaN when it is not one of its own."""
+    if not LOGS.exists() or os.stat(LOGS).st_dev == os.stat(ROOT).st_dev:
+        return nan
+    return _usage(LOGS)
+
+
+def memory_usage() -> float:
+    """Memory and swap in use as a share of the memory; it may be above 1."""
+    found = {name: int(kib) for name, kib in _MEMINFO.findall((PROC / "meminfo").read_text())}
+    used = found["MemTotal"] - found["MemFree"] - found["Buffers"] - found["Cached"]
+    return (used + found["SwapTotal"] - found["SwapFree"]) / found["MemTotal"]
+
+
+def _usage(path: Path) -> float:
+    usage = shutil.disk_usage(path)
+    return usage.used / usage.total
