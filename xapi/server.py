@@ -41,6 +41,7 @@ from xapi.dispatch.perform import Performer
 from xapi.dispatch.sessions import SessionLimits, Sessions
 from xapi.dispatch.tasks import Tasks
 from xapi.dispatch.toolstack import Toolstack
+from xapi.http_handlers.half_imported import remove_half_imported
 from xapi.http_handlers.routes import Routes, make_doors
 from xapi.hypervisor.interface import HypervisorDriver
 from xapi.hypervisor.simulator.driver import Simulator
@@ -174,7 +175,6 @@ class RunningServer:
         if isinstance(toolstack.hypervisor, Simulator):
             toolstack.parts[Machine] = SimulatedMachine(database, toolstack.clock, started.this_host)
         plug_at_start(database, repositories, started.to_plug)
-        toolstack.parts[AttachDisks].resume()
         notes = database.get(Host, started.this_host).other_config
         networking.configure(notes)
         toolstack.hypervisor.configure(notes)
@@ -192,6 +192,9 @@ class RunningServer:
         for service in services:
             service.start()
             self._stack.callback(service.stop)
+        # Now that the guest watcher has found out which VMs still run, their disks are attached again.
+        toolstack.parts[AttachDisks].resume()
+        remove_half_imported(toolstack)
 
     def reload_certificate(self) -> None:
         """Show the certificate that is in the file now to each new connection."""

@@ -42,6 +42,8 @@ def one_sided(line: Line) -> list[str]:
             if entity not in records or relation.entity not in records:
                 continue
             here, there = entity.fields[relation.index - 1], relation.entity.fields[relation.other_index - 1]
+            if here.internal or there.internal:
+                continue
             for ref, record in records[entity].items():
                 value = record[here.name]
                 for other in value if relation.holds_many else [value]:

@@ -58,8 +58,20 @@ def test_the_document_has_the_shape_that_clients_read() -> None:
 
 @pytest.mark.parametrize(
     ("back", "interval", "step"),
-    [(1, 0, 5), (599, 5, 5), (600, 5, 60), (1, 60, 60), (1, 59, 60), (7199, 0, 60), (7200, 0, 3600), (1, 3600, 3600)]
-    + [(604_799, 0, 3600), (604_800, 0, 86400), (10**9, 0, 86400), (1, 10**9, 86400)],
+    [
+        (1, 0, 5),
+        (599, 5, 5),
+        (600, 5, 60),
+        (1, 60, 60),
+        (1, 59, 60),
+        (7199, 0, 60),
+        (7200, 0, 3600),
+        (1, 3600, 3600),
+        (604_799, 0, 3600),
+        (604_800, 0, 86400),
+        (10**9, 0, 86400),
+        (1, 10**9, 86400),
+    ],
 )
 def test_the_resolution_follows_the_start_and_the_interval(back: int, interval: int, step: int) -> None:
     archive = steady(200)

@@ -127,14 +127,37 @@ def test_a_cancelled_run_stops_and_the_sr_rests(
     assert_merged(house, sr, disk)
 
 
-def test_news_of_disks_wake_it(house: StorageHouse, sr: str, coalescer: Coalescer) -> None:
+def test_news_wake_it(house: StorageHouse, sr: str, coalescer: Coalescer) -> None:
+    disk = grown_chain(house, sr)
+    house.client.SR.add_to_other_config(sr, "gc", "false")
     coalescer.start()
     try:
-        disk = grown_chain(house, sr)
+        house.client.SR.remove_from_other_config(sr, "gc")
         eventually(lambda: house.client.SR.get_VDIs(sr), lambda found: found == [disk])
+        for _ in range(2):
+            house.client.VDI.destroy(house.client.VDI.snapshot(disk, {}))
+            eventually(lambda: house.client.SR.get_VDIs(sr), lambda found: found == [disk])
     finally:
         coalescer.stop()
+    assert_merged(house, sr, disk)
+
+
+def test_a_disk_in_use_is_put_off_and_others_are_not(
+    house: StorageHouse, sr: str, coalescer: Coalescer, clock: FakeClock
+) -> None:
+    disk, other = grown_chain(house, sr), grown_chain(house, sr)
+    handle, row = house.repositories.of_vdi(house.db, disk)
+    with handle.open_for_writing(row.location):
+        found = coalescer.look_after(sr)
+        assert found is not None
+        assert [step.image for step in found.skipped] == [row.location]
+        assert len(house.client.SR.get_VDIs(sr)) == 3
+        house.client.VDI.destroy(house.client.VDI.snapshot(other, {}))
+        assert coalescer.look_after(sr) is not None
+    assert coalescer.look_after(sr) is None
+    clock.advance(REST.total_seconds() + 1)
     coalescer.look_after(sr)
+    house.client.VDI.destroy(other)
     assert_merged(house, sr, disk)
 
 

@@ -117,12 +117,17 @@ class AttachDisks:
             handle.deactivate(found.location)
 
     def detach(self, uuid: str, volume: Volume) -> None:
-        """Forget that a VDI was reachable for a domain; does nothing for one that was not."""
+        """Forget that a VDI was reachable for a domain; does nothing for one that was not.
+
+        One that the storage does not take back stays remembered, so that this can be tried again.
+        """
         with self._lock:
-            found = self._single.pop((uuid, volume.key), None)
+            found = self._single.get((uuid, volume.key))
             shared = volume.key in self._shared
         if found is not None:
             self._give_back(found, volume.key)
+            with self._lock:
+                self._single.pop((uuid, volume.key), None)
         elif shared:
             with self._turn(volume.key):
                 self._leave(uuid, volume.key)
@@ -133,11 +138,13 @@ class AttachDisks:
             shared = self._shared.get(key)
             if shared is None or uuid not in shared.domains:
                 return
-            shared.domains.discard(uuid)
-            if shared.domains:
+            if shared.domains != {uuid}:
+                shared.domains.discard(uuid)
                 return
-            del self._shared[key]
         self._give_back(shared, key)
+        with self._lock:
+            shared.domains.discard(uuid)
+            del self._shared[key]
 
     def _give_back(self, found: _Attached, key: str) -> None:
         handle = self._handle(found, key)

@@ -147,6 +147,8 @@ def compile_pattern(text: str) -> re.Pattern[str]:
         raise ValueError("the rrd_regex is too long")
     # Escapes and character classes are looked through in one go, from the left, as the compiler does it.
     plain = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "_", text, flags=re.DOTALL)
+    if re.search(r"\[\^?\[|--|&&|~~|\|\|", text):
+        raise ValueError(f"the rrd_regex {text!r} may mean something else some day")  # the compiler warns of these
     repeats = len(re.findall(r"[*+{]", plain))
     if repeats > MOST_REPEATS or re.search(r"\)[*+{]|\(\?(?!:)", plain) or re.search(r"\\[1-9]", text):
         raise ValueError(f"the rrd_regex {text!r} is too intricate")

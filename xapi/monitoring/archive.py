@@ -106,6 +106,7 @@ class Archive:
         self.sources = tuple(sources)
         self.extremes = extremes
         self.last_update = last_update
+        self.incarnation = 0
         width = len(self.sources)
         self.bases = [nan if source.kind is Kind.DERIVE else 0.0 for source in self.sources]
         self.partial = [0.0] * width
@@ -193,6 +194,11 @@ class Archive:
                 self._push(number, rates)
         self.partial = [r * after if r == r else 0.0 for r in rates]
         self.unknown = [0.0 if r == r else after for r in rates]
+
+    def resume(self, now: float, values: Sequence[float]) -> None:
+        """Take a first sample after a break: nothing is known of the time before it."""
+        self.update(now, self._nothing)
+        self.bases = [v if d else 0.0 for v, d in zip(values, self._derives, strict=True)]
 
     def _rates(self, interval: float, values: Sequence[float], restarted: bool) -> list[float]:
         """Turn samples into values for the time since the last one."""

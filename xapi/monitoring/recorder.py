@@ -67,7 +67,7 @@ class _Entry:
     archive: Archive
     layout: Layout = ()
     picks: list[int] | None = None  # which value each source of the archive takes; None for all in order
-    incarnation: int = 0
+    fresh: bool = True  # nothing has been recorded since the archive was taken up
     extra: set[str] = field(default_factory=set)  # sources that are recorded because somebody asked for it
 
 
@@ -104,8 +104,13 @@ class Recorder:
                 if entry.picks is not None:
                     extended = (*values, nan)
                     values = [extended[number] for number in entry.picks]
-                entry.archive.update(now, values, restarted=sample.incarnation != entry.incarnation)
-                entry.incarnation = sample.incarnation
+                restarted = sample.incarnation != entry.archive.incarnation
+                entry.archive.incarnation = sample.incarnation
+                if restarted and entry.fresh:
+                    entry.archive.resume(now, values)
+                else:
+                    entry.archive.update(now, values, restarted=restarted)
+                entry.fresh = False
 
     def _restored(self, owner: Owner) -> Archive | None:
         try:
@@ -118,7 +123,8 @@ class Recorder:
         if archive is None:
             standard = [source for source in sample.layout if source.standard]
             archive = Archive(standard, now, extremes=extremes or sample.owner.kind is OwnerKind.HOST)
-        entry = _Entry(archive, incarnation=sample.incarnation)
+            archive.incarnation = sample.incarnation
+        entry = _Entry(archive)
         self._entries[sample.owner] = entry
         return entry
 
@@ -180,8 +186,7 @@ class Recorder:
             self._folder.save(owner.uuid, pack(archive))
             return
         with self._lock:
-            entry = self._entries.get(owner)
-            self._entries[owner] = _Entry(archive, incarnation=entry.incarnation if entry is not None else 0)
+            self._entries[owner] = _Entry(archive)
 
     # Questions
 

@@ -34,6 +34,7 @@ def pack(archive: Archive) -> bytes:
     """The archive as bytes."""
     header: dict[str, Any] = {
         "last_update": archive.last_update,
+        "incarnation": archive.incarnation,
         "extremes": archive.extremes,
         "sources": [
             [each.name, each.description, each.units, each.kind, repr(each.low), repr(each.high), each.standard]
@@ -63,6 +64,7 @@ def unpack(data: bytes) -> Archive:
             for name, description, units, kind, low, high, standard in header["sources"]
         ]
         archive = Archive(sources, float(header["last_update"]), extremes=bool(header["extremes"]))
+        archive.incarnation = int(header["incarnation"])
         numbers = array("d")
         numbers.frombytes(body)
         counts = [int(count) for count in header["counts"]]

@@ -1,7 +1,8 @@
 """Collects the chains of the storage repositories, one after the other, in a thread of low priority.
 
 It wakes when rows of disks change, and now and then by itself. An SR with nothing to collect costs one look at its
-directory. Where something fails or is cancelled, that SR rests for a while.
+directory. A step that fails, or that somebody's use of a disk hinders, is put off for a while; where a run is cancelled
+the whole SR is.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from xapi.dispatch.toolstack import Toolstack
 from xapi.dispatch.translate import translated
 from xapi.storage.coalesce.collector import Collected, collect
 from xapi.storage.coalesce.interface import Collectable
-from xapi.storage.coalesce.plan import Wishes, next_step
+from xapi.storage.coalesce.plan import Step, Wishes, next_step
 from xapi.storage.interface import AttachedSr, StorageFailure
 
 LOG = logging.getLogger("xapi.storage.coalesce")
@@ -47,6 +48,7 @@ class Coalescer:
         self._stopping = Event()
         self._forget: Callable[[], None] = lambda: None
         self._resting: dict[str, datetime] = {}
+        self._put_off: dict[Step, datetime] = {}
         self._thread = Thread(target=self._run, name="coalescer", daemon=True)
 
     def start(self) -> None:
@@ -80,6 +82,11 @@ class Coalescer:
     def _rest(self, sr: str) -> None:
         self._resting[sr] = self._toolstack.clock.now() + REST
 
+    def _still_put_off(self) -> frozenset[Step]:
+        now = self._toolstack.clock.now()
+        self._put_off = {step: until for step, until in self._put_off.items() if until > now}
+        return frozenset(self._put_off)
+
     def look_after(self, sr: Ref[SR]) -> Collected | None:
         """Collect one SR, unless it rests or there is nothing to collect; return what was done."""
         row = self._toolstack.db.find(SR, sr)
@@ -90,7 +97,7 @@ class Coalescer:
             return None
         wishes = self._wishes(row)
         try:
-            if not wishes.collect or next_step(handle.chains().images(), wishes) is None:
+            if not wishes.collect or next_step(handle.chains().images(), wishes, self._still_put_off()) is None:
                 return None
         except StorageFailure as failure:
             LOG.warning("SR %s cannot be collected now: %s", row.uuid, failure)
@@ -110,8 +117,10 @@ class Coalescer:
 
         try:
             with translated(ctx):
-                found = collect(handle.chains(), wishes, go_on)
-                if found.failed or found.skipped or found.stopped:
+                put_off = self._still_put_off()
+                found = collect(handle.chains(), wishes, go_on, put_off)
+                self._put_off |= dict.fromkeys(found.skipped - put_off, toolstack.clock.now() + REST)
+                if found.stopped:
                     self._rest(row.ref)
                 self._follow(row.ref, handle)
         except Failure as failure:

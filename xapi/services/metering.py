@@ -68,12 +68,13 @@ class Metering:
         self._recorder.keep()
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
+        while True:
             try:
                 self.turn()
             except Exception:
                 LOG.exception("a round of measurements failed; the next one is due in %s seconds", STEP)
-            self._stopping.wait(STEP - self._now() % STEP)
+            if self._stopping.wait(STEP - self._now() % STEP):
+                return
 
     def _now(self) -> float:
         return self._toolstack.clock.now().timestamp()

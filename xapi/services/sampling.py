@@ -113,7 +113,7 @@ class Sampler:
         db = self._toolstack.db
         host = db.get(Host, self._toolstack.this_host)
         plugged = [pbd for pbd in (db.find(PBD, ref) for ref in host.PBDs) if pbd is not None]
-        found = {db.find(SR, pbd.SR) for pbd in plugged if pbd.currently_attached}
+        found = (db.find(SR, ref) for ref in {pbd.SR for pbd in plugged if pbd.currently_attached})
         repositories = sorted((sr for sr in found if sr is not None), key=lambda sr: sr.uuid)
         for sr in repositories:
             values = [float(sr.physical_size), float(sr.physical_utilisation)]

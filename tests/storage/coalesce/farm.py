@@ -29,7 +29,7 @@ class Killed(BaseException):
 
 @contextmanager
 def killed_after(budget: int) -> Iterator[Callable[[], bool]]:
-    """Let so many changes of files happen; the next one is torn, and none comes after it. Tells whether it came to that."""
+    """Let so many changes of files happen; the next is torn, and none comes after it. Tells if it came to it."""
     left = budget
     real = {name: getattr(os, name) for name in (*CHANGING, "open")}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -144,16 +145,10 @@ def test_killed_while_it_recovers(tmp_path: Path) -> None:
             shutil.copytree(origin.path, path)
             farm = Farm(path)
             farm.model = origin.model
-            with killed_after(step):
-                try:
-                    collect_all(farm, 0)
-                except Killed:
-                    pass
-            with killed_after(again):
-                try:
-                    farm.attach()
-                except Killed:
-                    pass
+            with suppress(Killed), killed_after(step):
+                collect_all(farm, 0)
+            with suppress(Killed), killed_after(again):
+                farm.attach()
             farm.attach()
             finish(farm, 0)
             shutil.rmtree(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import uuid
 from collections.abc import Callable, Iterable, Mapping
@@ -12,11 +13,13 @@ from xapi.actions.addresses import mac_from_seed
 from xapi.datamodel.classes import VBD, VDI, VGPU, VIF, VM, VTPM, VUSB, Secret, VBDMetrics, VMGuestMetrics, VMMetrics
 from xapi.datamodel.classes.vbd import VbdType
 from xapi.datamodel.classes.vm import DomainType
+from xapi.datamodel.failure import Failure
 from xapi.datamodel.model import EPOCH, NULL, Entity, Ref
 from xapi.db.database import Transaction
 from xapi.dispatch.context import Context
 from xapi.dispatch.perform import run_message
 
+LOG = logging.getLogger("xapi.vm")
 CopyDisk = Callable[[str], str]
 """Makes the copy of one VDI and answers it."""
 
@@ -102,6 +105,18 @@ def remove_disk(ctx: Context, vdi: str) -> None:
     """Remove a disk that was made for something that then failed, or that nobody needs any more."""
     if ctx.db.find(VDI, vdi) is not None:
         run_message(ctx, "VDI.destroy", vdi)
+
+
+def discard_disk(ctx: Context, vdi: str) -> None:
+    """Remove a disk that an operation, which is done already, has left without a use; one that stays is logged."""
+    try:
+        remove_disk(ctx, vdi)
+    except Failure as failure:
+        LOG.warning("disk %s is not needed any more, and its removal is tried again: %s", vdi, failure)
+        try:
+            remove_disk(ctx, vdi)
+        except Failure:
+            LOG.exception("disk %s is not needed any more and could not be removed", vdi)
 
 
 def copy_rows(

@@ -10,40 +10,57 @@ from xapi.actions.attach_disks import AttachDisks
 from xapi.actions.attach_networks import AttachNetworks
 from xapi.actions.device_names import device_name, device_number
 from xapi.actions.vm.alerts import VmAlert, tell
+from xapi.actions.vm.copies import discard_disk
 from xapi.actions.vm.domain_config import KINDS
-from xapi.datamodel.classes import VBD, VDI, VIF, VM, Console, Host, VMGuestMetrics, VMMetrics
+from xapi.datamodel.classes import VBD, VIF, VM, Console, Host, VMGuestMetrics, VMMetrics
 from xapi.datamodel.classes.console import ConsoleProtocol
 from xapi.datamodel.classes.vm import DomainType, VmPowerState
 from xapi.datamodel.classes.vm_guest_metrics import TristateType
+from xapi.datamodel.failure import Failure
 from xapi.datamodel.model import NULL, Ref
 from xapi.db.database import Transaction
 from xapi.dispatch.context import Context
-from xapi.dispatch.perform import run_message
-from xapi.hypervisor.interface import DomainKind, DomainState, GuestAgent
+from xapi.hypervisor.interface import DomainKind, DomainState, GuestAgent, HypervisorError
 from xapi.hypervisor.plan import Plan
 from xapi.hypervisor.run import Crew, run
 from xapi.hypervisor.steps import Step
 from xapi.lifecycle.surroundings import is_true
+from xapi.network.interface import NetworkError
+from xapi.storage.errors import StorageFailure
 
 LOG = logging.getLogger("xapi.vm")
 RESTART = "restart"
 
 
 def perform(ctx: Context, plan: Plan, calls: Mapping[str, Callable[[], None]] | None = None) -> None:
-    """Perform a plan with this host's drivers; the task tells how far it is, and can cancel it between steps."""
+    """Perform a plan with this host's drivers; the task tells how far it is, and can cancel it between steps.
+
+    What fails in the cleanup of a plan whose steps are all done is tried once more, and then left to the log: the
+    operation itself has happened and cannot be undone.
+    """
     toolstack = ctx.toolstack
     crew = Crew(toolstack.hypervisor, toolstack.part(AttachDisks), toolstack.part(AttachNetworks), calls or {})
 
     def report(step: Step, error: Exception) -> None:
         LOG.error("while undoing or cleaning up, %s failed: %s", step, error)
 
-    run(
-        plan,
-        crew,
-        report,
-        progress=lambda done, total, _step: ctx.task.progress(done / (total + 1)),
-        cancelled=lambda: ctx.task.cancelled,
-    )
+    performed = 0
+
+    def note(done: int, total: int, _step: Step) -> None:
+        nonlocal performed
+        performed = done
+        ctx.task.progress(done / (total + 1))
+
+    try:
+        run(plan, crew, report, note, lambda: ctx.task.cancelled)
+    except (HypervisorError, StorageFailure, NetworkError, Failure) as error:
+        if performed < len(plan.steps) or not plan.cleanup:
+            raise
+        LOG.warning("cleaning up after %s of %s is tried again: %s", plan.name, plan.uuid, error)
+        try:
+            run(Plan(plan.name, plan.uuid, (), plan.cleanup), crew, report)
+        except (HypervisorError, StorageFailure, NetworkError, Failure):
+            LOG.exception("something is left over of %s of %s", plan.name, plan.uuid)
 
 
 def console_location(ctx: Context, identifier: str) -> str:
@@ -181,8 +198,8 @@ def mark_halted(
         )
         if alert is not None:
             tell(ctx, transaction, alert, row)
-    if old_image not in (NULL, image) and ctx.db.find(VDI, old_image) is not None:
-        run_message(ctx, "VDI.destroy", old_image)
+    if old_image not in (NULL, image):
+        discard_disk(ctx, old_image)
 
 
 def note_domain(ctx: Context, vm: Ref[VM]) -> None:

@@ -16,6 +16,8 @@ from xapi.lifecycle.view import View
 from xapi.rpc.values import MOST
 
 MEBIBYTE = 1 << 20
+MOST_MEMORY = 1 << 60  # what nobody has; sums of such amounts still fit into a field
+MOST_VCPUS = 1 << 16
 VCPU_RULE = "VCPU values must satisfy: 0 < VCPUs_at_startup \u2264 VCPUs_max"
 TARGET_TOLERANCE = MEBIBYTE
 TARGET_SECONDS = 256.0
@@ -30,7 +32,7 @@ def overhead(ctx: Context, row: VM, view: View | None = None) -> int:
 
 def assert_order(static_min: int, dynamic_min: int, dynamic_max: int, static_max: int) -> None:
     """Pass limits of which each is at least the one before; MEMORY_CONSTRAINT_VIOLATION_ORDER."""
-    if not 0 <= static_min <= dynamic_min <= dynamic_max <= static_max:
+    if not 0 <= static_min <= dynamic_min <= dynamic_max <= static_max <= MOST_MEMORY:
         raise MEMORY_CONSTRAINT_VIOLATION_ORDER()
 
 
@@ -210,7 +212,7 @@ def _set_vcpus(ctx: Context, vm: Ref[VM], at_startup: int | None, maximum: int |
         assert_allowed(transaction, row, VmOperations.CHANGING_VCPUS)
         startup = row.VCPUs_at_startup if at_startup is None else at_startup
         most = row.VCPUs_max if maximum is None else maximum
-        if not 0 < startup <= most:
+        if not 0 < startup <= most <= MOST_VCPUS:
             raise INVALID_VALUE(VCPU_RULE, value)
         transaction.update(VM, vm, VCPUs_at_startup=startup, VCPUs_max=most)
 

@@ -11,6 +11,8 @@ from xapi.datamodel.errors import (
     HOST_DISABLED,
     HOST_NOT_ENOUGH_FREE_MEMORY,
     HOST_NOT_LIVE,
+    INVALID_VALUE,
+    MEMORY_CONSTRAINT_VIOLATION,
     NO_HOSTS_AVAILABLE,
     VM_REQUIRES_NETWORK,
     VM_REQUIRES_SR,
@@ -27,6 +29,16 @@ def memory_needed(ctx: Context, row: VM) -> int:
     return config.memory.target + ctx.toolstack.hypervisor.host.memory_overhead(config)
 
 
+def _assert_settings(row: VM) -> None:
+    """Refuse settings that contradict one another, which clients may give in any order before a start."""
+    if row.VCPUs_max < 1:
+        raise INVALID_VALUE("VCPUs_max", row.VCPUs_max)
+    if not 1 <= row.VCPUs_at_startup <= row.VCPUs_max:
+        raise INVALID_VALUE("VCPUs_at_startup", row.VCPUs_at_startup)
+    if not 0 <= row.memory_static_min <= row.memory_static_max:
+        raise MEMORY_CONSTRAINT_VIOLATION("memory_static_min must be at most memory_static_max")
+
+
 def assert_can_boot(ctx: Context, row: VM, host: str) -> None:
     """Raise what keeps a VM from booting on a host, if anything does."""
     place = ctx.db.find(Host, host)
@@ -35,6 +47,7 @@ def assert_can_boot(ctx: Context, row: VM, host: str) -> None:
         raise HOST_NOT_LIVE()
     if not place.enabled:
         raise HOST_DISABLED(host)
+    _assert_settings(row)
     _assert_storage(ctx, row, host)
     _assert_networks(ctx, row, host)
     if host == ctx.this_host:

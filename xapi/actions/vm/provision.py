@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from xapi.actions.vm.copies import remove_disk
+from xapi.actions.vm.record import note_installed
 from xapi.datamodel.classes import SR, VBD, VM, VBDMetrics
 from xapi.datamodel.classes import vm_messages as api
 from xapi.datamodel.classes.vbd import VbdMode, VbdType
@@ -52,7 +53,8 @@ def provision(ctx: Context, vm: Ref[VM]) -> None:
                     metrics=transaction.create(VBDMetrics),
                 )
             rest = {key: value for key, value in transaction.get(VM, vm).other_config.items() if key != DISKS}
-            transaction.update(VM, vm, other_config=rest, is_a_template=False)
+            note_installed(ctx, transaction, transaction.get(VM, vm))
+            transaction.update(VM, vm, other_config=rest, is_a_template=False, is_default_template=False)
         undo.pop_all()
 
 

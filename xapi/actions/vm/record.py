@@ -7,7 +7,11 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from xapi.actions.blob import content_path
+from xapi.actions.secret import drop_secret
 from xapi.actions.vm.domain_config import guest_data
+from xapi.actions.vm.domains import RESTART
+from xapi.actions.vm.memory import MOST_MEMORY, MOST_VCPUS, overhead
 from xapi.datamodel.classes import (
     VBD,
     VGPU,
@@ -16,6 +20,7 @@ from xapi.datamodel.classes import (
     VMSS,
     VTPM,
     VUSB,
+    Blob,
     Console,
     Crashdump,
     Host,
@@ -73,7 +78,15 @@ def domain_type_for(policy: str) -> DomainType:
 
 @creates(VM)
 def create(ctx: Context, values: dict[str, Any]) -> Ref[VM]:
-    """Make a halted VM without devices."""
+    """Make a halted VM without devices; amounts that contradict one another are only refused when it starts."""
+    for name in ("memory_static_max", "memory_dynamic_max", "memory_dynamic_min", "memory_static_min"):
+        if not 0 <= values.get(name, 0) <= MOST_MEMORY:
+            raise INVALID_VALUE(name, values[name])
+    for name in ("VCPUs_max", "VCPUs_at_startup"):
+        if not 0 <= values.get(name, 0) <= MOST_VCPUS:
+            raise INVALID_VALUE(name, values[name])
+    for name in ("start_delay", "shutdown_delay", "order"):
+        assert_not_negative(name, values.get(name, 0))
     with ctx.transaction() as transaction:
         fields = {name: checked(transaction.find, VM.field_named[name].type, value) for name, value in values.items()}
         fields["power_state"] = VmPowerState.HALTED
@@ -87,7 +100,9 @@ def create(ctx: Context, values: dict[str, Any]) -> Ref[VM]:
         if not fields.get("memory_target"):
             fields["memory_target"] = fields.get("memory_dynamic_max", 0)
         metrics = make_metrics(ctx, transaction)
-        return transaction.create(VM, metrics=metrics, domid=-1, **fields)
+        vm = transaction.create(VM, metrics=metrics, domid=-1, **fields)
+        transaction.update(VM, vm, memory_overhead=overhead(ctx, transaction.get(VM, vm), transaction))
+        return vm
 
 
 def make_metrics(ctx: Context, transaction: Transaction, **values: Any) -> Ref[VMMetrics]:
@@ -99,7 +114,12 @@ def make_metrics(ctx: Context, transaction: Transaction, **values: Any) -> Ref[V
 def destroy(ctx: Context, vm: Ref[VM]) -> None:
     """Remove a VM with its devices; the disks themselves stay."""
     with ctx.transaction() as transaction:
+        blobs = [blob for ref in transaction.get(VM, vm).blobs.values() if (blob := transaction.find(Blob, ref))]
+        for blob in blobs:
+            transaction.delete(Blob, blob.ref)
         remove_rows(transaction, vm)
+    for blob in blobs:
+        content_path(ctx.toolstack, blob).unlink(missing_ok=True)
 
 
 def remove_rows(transaction: Transaction, vm: str) -> None:
@@ -117,6 +137,10 @@ def remove_rows(transaction: Transaction, vm: str) -> None:
         (VMMetrics, row.metrics),
         (VMGuestMetrics, row.guest_metrics),
     ]
+    for tpm_ref in row.VTPMs:
+        tpm = transaction.find(VTPM, tpm_ref)
+        if tpm is not None:
+            drop_secret(transaction, tpm.contents)
     for ref in row.VBDs:
         vbd = transaction.find(VBD, ref)
         if vbd is not None:
@@ -138,9 +162,18 @@ def set_is_a_template(ctx: Context, self: Ref[VM], value: bool) -> None:
         row = transaction.get(VM, self)
         if value and not row.is_a_template:
             assert_allowed(transaction, row, VmOperations.MAKE_INTO_TEMPLATE)
-        if not value and row.is_default_template:
-            raise OPERATION_NOT_ALLOWED("a built-in template stays a template; clone it instead")
+        if not value:
+            if row.is_default_template:
+                raise OPERATION_NOT_ALLOWED("a built-in template stays a template; clone it instead")
+            # Snapshots too: backup programs do so before they export one.
+            note_installed(ctx, transaction, row)
         transaction.update(VM, self, is_a_template=value)
+
+
+def note_installed(ctx: Context, transaction: Transaction, row: VM) -> None:
+    """Note that a template becomes a VM now, which is what counts as its installation."""
+    if row.is_a_template and transaction.find(VMMetrics, row.metrics) is not None:
+        transaction.update(VMMetrics, row.metrics, install_time=ctx.now())
 
 
 @implements(api.set_is_default_template)
@@ -205,25 +238,26 @@ def set_domain_type(ctx: Context, self: Ref[VM], value: DomainType) -> None:
 @implements(api.set_start_delay)
 def set_start_delay(ctx: Context, self: Ref[VM], value: int) -> None:
     """Set the seconds to wait before starting the next ones in an appliance."""
-    _assert_not_negative("start_delay", value)
+    assert_not_negative("start_delay", value)
     _set(ctx, self, start_delay=value)
 
 
 @implements(api.set_shutdown_delay)
 def set_shutdown_delay(ctx: Context, self: Ref[VM], value: int) -> None:
     """Set the seconds to wait before shutting the next ones down in an appliance."""
-    _assert_not_negative("shutdown_delay", value)
+    assert_not_negative("shutdown_delay", value)
     _set(ctx, self, shutdown_delay=value)
 
 
 @implements(api.set_order)
 def set_order(ctx: Context, self: Ref[VM], value: int) -> None:
     """Set the VM's turn in its appliance."""
-    _assert_not_negative("order", value)
+    assert_not_negative("order", value)
     _set(ctx, self, order=value)
 
 
-def _assert_not_negative(name: str, value: int) -> None:
+def assert_not_negative(name: str, value: int) -> None:
+    """Pass numbers from 0 on; INVALID_VALUE."""
     if value < 0:
         raise INVALID_VALUE(f"{name} must be non-negative", value)
 
@@ -233,13 +267,15 @@ def set_ha_restart_priority(ctx: Context, self: Ref[VM], value: str) -> None:
     """Say whether the VM is restarted when its host fails."""
     if value not in RESTART_PRIORITIES:
         raise INVALID_VALUE("ha_restart_priority", value)
-    _set(ctx, self, ha_restart_priority=value, ha_always_run=value == "restart")
+    # A VM that does not run is not to be restarted before somebody has started it.
+    alive = ctx.db.get(VM, self).power_state is VmPowerState.RUNNING
+    _set(ctx, self, ha_restart_priority=value, ha_always_run=alive and value == RESTART)
 
 
 @implements(api.set_ha_always_run)
 def set_ha_always_run(ctx: Context, self: Ref[VM], value: bool) -> None:
     """Say whether the VM is to be restarted; `set_ha_restart_priority` says it better."""
-    _set(ctx, self, ha_restart_priority="restart" if value else "", ha_always_run=value)
+    set_ha_restart_priority(ctx, self, RESTART if value else "")
 
 
 @implements(api.set_suspend_VDI)

@@ -20,6 +20,7 @@ from xapi.actions.vm.copies import (
     copy_rows,
     copy_tpms,
     copy_vbd,
+    discard_disk,
     remove_disk,
 )
 from xapi.datamodel.classes import VBD, VDI, VGPU, VIF, VM, VTPM, VBDMetrics, VIFMetrics, VMGuestMetrics
@@ -216,14 +217,12 @@ def _go_back(ctx: Context, snapshot: Ref[VM], vm: Ref[VM]) -> None:
             tell(ctx, transaction, VmAlert.REVERTED, old, source.uuid)
         undo.pop_all()
     for vdi_ref in discarded:
-        remove_disk(ctx, vdi_ref)
+        discard_disk(ctx, vdi_ref)
 
 
 def _fields(transaction: Transaction, source: VM) -> Mapping[str, Any]:
     kept = {
-        field.name: source[field.index]
-        for field in VM.fields
-        if not field.derived and field.name not in NOT_REVERTED
+        field.name: source[field.index] for field in VM.fields if not field.derived and field.name not in NOT_REVERTED
     }
     return {**kept, **_recalled(transaction, source)}
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from xapi.actions.storage_repositories import StorageRepositories
 from xapi.actions.vm.alerts import VmAlert
-from xapi.actions.vm.copies import remove_disk
-from xapi.actions.vm.snapshot import take_snapshot
+from xapi.actions.vm.copies import discard_disk, remove_disk
 from xapi.actions.vm.domain_config import domain_config
 from xapi.actions.vm.domains import mark_halted, mark_running, perform
 from xapi.actions.vm.placement import assert_can_boot, suitable_host
+from xapi.actions.vm.snapshot import take_snapshot
 from xapi.datamodel.classes import SR, VDI, VM, Host
 from xapi.datamodel.classes import vm_messages as api
 from xapi.datamodel.classes.vm import VmOperations, VmPowerState
@@ -152,7 +152,7 @@ def resume_from_image(ctx: Context, vm: Ref[VM], host: Ref[Host], paused: bool) 
         fetch_image(ctx, row.suspend_VDI, path)
         perform(ctx, plan.resume(config, FileBackend(str(path)), paused))
     mark_running(ctx, vm, VmPowerState.PAUSED if paused else VmPowerState.RUNNING, VmAlert.RESUMED)
-    remove_disk(ctx, row.suspend_VDI)
+    discard_disk(ctx, row.suspend_VDI)
 
 
 @implements(api.checkpoint, occupies=VmOperations.CHECKPOINT)

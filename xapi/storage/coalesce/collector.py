@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from xapi.storage.coalesce.interface import Busy, Chains, GoOn, Outcome, Stopped
@@ -30,9 +31,12 @@ def always() -> bool:
     return True
 
 
-def collect(chains: Chains, wishes: Wishes, go_on: GoOn = always) -> Collected:
-    """Do everything that there is to do; what fails is left out and told, SrUnavailable ends the run."""
-    found = Collected()
+def collect(chains: Chains, wishes: Wishes, go_on: GoOn = always, put_off: Iterable[Step] = ()) -> Collected:
+    """Do everything that there is to do but for `put_off`; what fails is left out and told, SrUnavailable ends the run.
+
+    The answer's `skipped` holds what was put off before and what is now.
+    """
+    found = Collected(skipped=set(put_off))
     turns: Counter[Step] = Counter()
     while True:
         if not go_on():
