@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from xapi.datamodel.catalog import CATALOG, Kind, Method
+from xapi.datamodel.classes import Host
 from xapi.datamodel.errors import (
     HANDLE_INVALID,
     HOST_OFFLINE,
@@ -34,6 +35,7 @@ from xapi.rpc.values import decode
 
 LOG = logging.getLogger("xapi.dispatch")
 ASYNC = ("Async.", "InternalAsync.")
+LOOKED_UP_FIRST = frozenset({"host.apply_updates", "Cluster_host.create"})
 NOBODY = Session(ref="", user="")
 
 METHODS: dict[str, Method] = CATALOG.methods | {  # type: ignore[operator]
@@ -159,6 +161,15 @@ def check_first(ctx: Context, method: Method, params: list[Any], implementation:
         if ctx.find(method.params[index].type.entity, params[index]) is None:  # type: ignore[union-attr]
             raise HOST_OFFLINE(params[index])
         return
+    if implementation is None:
+        # What is not implemented would be sent to the host that it names, if that were there.
+        for param, value in zip(method.params, params, strict=True):
+            if (
+                param.type == RefType(Host)
+                and method.wire_name not in LOOKED_UP_FIRST
+                and ctx.find(Host, value) is None
+            ):
+                raise HOST_OFFLINE(value)
     if params and isinstance(method.params[0].type, RefType):
         entity = method.params[0].type.entity
         if entity.stored and ctx.find(entity, params[0]) is None:

@@ -63,8 +63,9 @@ def prepare(path: Path) -> Farm:
     return farm
 
 
+@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("small", [0, BLOCK], ids=["split first", "at once"])
-def test_killed_at_every_write(tmp_path: Path, small: int) -> None:
+def test_killed_at_every_write(tmp_path: Path, small: int, stride: int) -> None:
     origin = prepare(tmp_path / "origin")
     step = 0
     lived = False
@@ -77,7 +78,7 @@ def test_killed_at_every_write(tmp_path: Path, small: int) -> None:
         finish(farm, small)
         assert len(farm.images()) == 4
         shutil.rmtree(path)
-        step += 1
+        step += stride
     assert step > 60
 
 
@@ -106,15 +107,16 @@ def play(farm: Farm, actions: list[tuple[str, int, int]]) -> None:
                 collect_all(farm, small=number % 2 * BLOCK)
 
 
-@settings(deadline=None, max_examples=60)
-@given(
+histories = given(
     actions=st.lists(
         st.tuples(st.sampled_from(OPERATIONS), st.integers(0, 9), st.integers(0, 8000)), min_size=8, max_size=30
     ),
     moments=st.lists(st.integers(0, 150), min_size=1, max_size=3),
     small=st.sampled_from([0, BLOCK]),
 )
-def test_killed_in_any_tree(actions: list[tuple[str, int, int]], moments: list[int], small: int) -> None:
+
+
+def live_and_die(actions: list[tuple[str, int, int]], moments: list[int], small: int) -> None:
     with tempfile.TemporaryDirectory() as directory:
         farm = Farm(Path(directory) / "sr")
         farm.create(BLOCK)
@@ -123,6 +125,19 @@ def test_killed_in_any_tree(actions: list[tuple[str, int, int]], moments: list[i
             die_and_recover(farm, moment, small)
             play(farm, actions[:2])
         finish(farm, small)
+
+
+@settings(deadline=None, max_examples=20)
+@histories
+def test_killed_in_any_tree(actions: list[tuple[str, int, int]], moments: list[int], small: int) -> None:
+    live_and_die(actions, moments, small)
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=300)
+@histories
+def test_killed_in_very_many_trees(actions: list[tuple[str, int, int]], moments: list[int], small: int) -> None:
+    live_and_die(actions, moments, small)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,0 +1,329 @@
+"""Each driver operation fails once during each operation on a VM: nothing is left over, and a second attempt works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.actions.scene import Scene, differences, furnished_scene
+from tests.actions.storage_house import NULL
+from tests.fakes.eventually import eventually
+from tests.fakes.guests import halted
+from xapi.actions.attach_networks import AttachNetworks
+from xapi.datamodel.classes import Session, Task, VMGuestMetrics, VMMetrics
+from xapi.datamodel.classes.message import AlertMessage
+from xapi.datamodel.failure import Failure
+from xapi.hypervisor.simulator.faults import OPERATIONS as HYPERVISOR
+from xapi.network.simulator.faults import OPERATIONS as NETWORK
+
+STORAGE = (
+    *("create", "destroy", "snapshot", "clone", "attach", "activate", "deactivate", "detach"),
+    *("open_for_reading", "open_for_writing", "find", "update"),
+)
+FULL, UNAVAILABLE = "44", "46"
+TOLD = {Session.wire_name, Task.wire_name, VMMetrics.wire_name, VMGuestMetrics.wire_name, AlertMessage.wire_name}
+DISKS_XML = '<provision><disk device="0" size="4194304" sr="{}"/><disk device="1" size="4194304" sr="{}"/></provision>'
+
+
+@dataclass
+class Case:
+    """One VM with its surroundings, of which a test takes everything away again at the end."""
+
+    scene: Scene
+    faulty: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        scene, client = self.scene, self.scene.client
+        self.srs = [scene.sr("dummy"), scene.sr("dummy", **self.faulty)]
+        self.network = client.network.create(
+            {"name_label": "of a case", "name_description": "", "MTU": "1500", "other_config": {}}
+        )
+        self.vm = halted(client, name_label="case")
+        self.drives = []
+        for number, sr in enumerate(self.srs):
+            disk = self.again(scene.disk, sr)
+            self.drives.append(scene.drive(self.vm, disk, userdevice=str(number), bootable=number == 0))
+        scene.drive(self.vm, scene.iso, userdevice="3", mode="RO", type="CD")
+        self.card = self.new_card("0")
+
+    @property
+    def client(self) -> Any:
+        return self.scene.client
+
+    def new_card(self, device: str) -> str:
+        scene, scene.network = self.scene, self.network
+        return scene.card(self.vm, device)
+
+    def again(self, call: Callable[..., Any], *params: object) -> Any:
+        """Call what prepares; a fault that strikes already then has struck for nothing."""
+        try:
+            return call(*params)
+        except Failure:
+            return call(*params)
+
+    def start(self) -> None:
+        self.again(self.client.VM.start, self.vm, False, False)
+        eventually(lambda: self.client.VM.get_guest_metrics(self.vm), lambda ref: ref != NULL)
+
+    def suspend(self) -> None:
+        self.start()
+        self.again(self.client.VM.suspend, self.vm)
+
+
+@dataclass(frozen=True)
+class Deed:
+    """An operation on the VM of a case: what must be before it, itself, and whether it is all or nothing."""
+
+    prepare: Callable[[Case], object]
+    act: Callable[[Case], object]
+    ends_in: str
+    all_or_nothing: bool = True
+
+
+def nothing(case: Case) -> None:
+    pass
+
+
+def with_hot_disk(case: Case) -> None:
+    case.start()
+    disk = case.again(case.scene.disk, case.srs[1])
+    case.drives.append(case.scene.drive(case.vm, disk, userdevice="1x"[:1] if len(case.drives) < 2 else "2"))
+
+
+def with_hot_card(case: Case) -> None:
+    case.start()
+    case.card = case.new_card("1")
+
+
+def as_template(case: Case) -> None:
+    client = case.client
+    for drive in case.drives:
+        disk = client.VBD.get_VDI(drive)
+        client.VBD.destroy(drive)
+        case.again(client.VDI.destroy, disk)
+    uuids = [client.SR.get_uuid(sr) for sr in case.srs]
+    client.VM.add_to_other_config(case.vm, "disks", DISKS_XML.format(*uuids))
+    client.VM.set_is_a_template(case.vm, True)
+
+
+def with_snapshot(case: Case) -> None:
+    case.snapshot = case.again(case.client.VM.snapshot, case.vm, "kept")  # type: ignore[attr-defined]
+
+
+def with_checkpoint(case: Case) -> None:
+    case.start()
+    case.snapshot = case.again(case.client.VM.checkpoint, case.vm, "kept")  # type: ignore[attr-defined]
+    case.again(case.client.VM.hard_shutdown, case.vm)
+
+
+def moved(case: Case) -> None:
+    client = case.client
+    target = {client.VBD.get_VDI(case.drives[1]): case.srs[0]}
+    client.VM.migrate_send(case.vm, {"host": case.scene.host}, True, target, {}, {})
+
+
+def of_vm(message: str, *params: object) -> Callable[[Case], object]:
+    return lambda case: case.client(f"VM.{message}", case.vm, *params)
+
+
+DEEDS = {
+    "start": Deed(nothing, of_vm("start", False, False), "Running"),
+    "start paused": Deed(nothing, of_vm("start", True, False), "Paused"),
+    "clean_shutdown": Deed(Case.start, of_vm("clean_shutdown"), "Halted", all_or_nothing=False),
+    "hard_shutdown": Deed(Case.start, of_vm("hard_shutdown"), "Halted", all_or_nothing=False),
+    "clean_reboot": Deed(Case.start, of_vm("clean_reboot"), "Running", all_or_nothing=False),
+    "hard_reboot": Deed(Case.start, of_vm("hard_reboot"), "Running", all_or_nothing=False),
+    "suspend": Deed(Case.start, of_vm("suspend"), "Suspended"),
+    "resume": Deed(Case.suspend, of_vm("resume", False, False), "Running"),
+    "checkpoint": Deed(Case.start, of_vm("checkpoint", "checkpoint"), "Running"),
+    "snapshot": Deed(nothing, of_vm("snapshot", "snapshot"), "Halted"),
+    "snapshot of a running VM": Deed(Case.start, of_vm("snapshot", "snapshot"), "Running"),
+    "clone": Deed(nothing, of_vm("clone", "clone"), "Halted"),
+    "copy": Deed(nothing, of_vm("copy", "copy", NULL), "Halted"),
+    "csvm": Deed(Case.suspend, of_vm("csvm"), "Suspended"),
+    "provision": Deed(as_template, of_vm("provision"), "Halted"),
+    "revert": Deed(with_snapshot, lambda case: case.client.VM.revert(case.snapshot), "Halted"),
+    "revert to memory": Deed(with_checkpoint, lambda case: case.client.VM.revert(case.snapshot), "Suspended"),
+    "VBD.plug": Deed(with_hot_disk, lambda case: case.client.VBD.plug(case.drives[-1]), "Running"),
+    "VIF.plug": Deed(with_hot_card, lambda case: case.client.VIF.plug(case.card), "Running"),
+    "migrate_send": Deed(nothing, moved, "Halted"),
+    "migrate_send of a running VM": Deed(Case.start, moved, "Running"),
+    "pool_migrate": Deed(
+        Case.start,
+        lambda case: case.client.VM.pool_migrate(case.vm, case.scene.host, {}),
+        "Running",
+        all_or_nothing=False,
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    with furnished_scene() as opened:
+        yield opened
+
+
+def everything(scene: Scene) -> dict[str, dict[str, Any]]:
+    return {name: rows for name, rows in scene.rows().items() if name not in TOLD}
+
+
+def contradictions(scene: Scene) -> list[str]:
+    """What rows and drivers say differently."""
+    client = scene.client
+    records = client.VM.get_all_records()
+    found = [
+        f"{vm['name_label']} is busy with {vm['current_operations']}"
+        for vm in records.values()
+        if vm["current_operations"]
+    ]
+    for name in ("VBD", "VIF", "VDI", "SR"):
+        found += [
+            f"{name} {ref} is busy with {record['current_operations']}"
+            for ref, record in client(f"{name}.get_all_records").items()
+            if record["current_operations"]
+        ]
+    alive = {
+        vm["uuid"]: vm["power_state"]
+        for vm in records.values()
+        if vm["power_state"] in ("Running", "Paused") and not vm["is_control_domain"]
+    }
+    domains = {state.uuid: state for state in scene.house.toolstack.hypervisor.domains.list()}
+    if alive.keys() != domains.keys():
+        found.append(f"VMs {sorted(alive)} live and there are domains {sorted(domains)}")
+    found += [
+        f"{uuid} is {state} and its domain {domains[uuid].power}"
+        for uuid, state in alive.items()
+        if uuid in domains and state.lower() != domains[uuid].power
+    ]
+    images = {vm["suspend_VDI"] for vm in records.values()}
+    found += [
+        f"the memory image {ref} belongs to nobody"
+        for ref, vdi in client.VDI.get_all_records().items()
+        if vdi["type"] == "suspend" and ref not in images
+    ]
+    directory = scene.house.toolstack.state / "images"
+    if directory.exists() and list(directory.iterdir()):
+        found.append(f"files are left in {directory}")
+    return found
+
+
+def take_away(case: Case, made: set[str]) -> list[str]:
+    """Remove all that a case has made; what does not go was leaked."""
+    client, found = case.client, []
+    bridge = client.network.get_bridge(case.network)
+    for vm in made:
+        record = client.VM.get_record(vm)
+        if record["power_state"] != "Halted" and not record["is_a_snapshot"]:
+            client.VM.hard_shutdown(vm)
+        image = record["suspend_VDI"] if record["is_a_snapshot"] else NULL
+        client.VM.destroy(vm)
+        if image != NULL:
+            client.VDI.destroy(image)
+    for sr in case.srs:
+        case.scene.check_rows_follow_storage(sr)
+        for vdi in client.SR.get_VDIs(sr):
+            case.again(client.VDI.destroy, vdi)
+        client.PBD.unplug(case.scene.pbd(sr))
+        client.SR.forget(sr)
+    client.network.destroy(case.network)
+    if bridge in case.scene.house.toolstack.part(AttachNetworks).networking.driver.bridges.names():
+        found.append(f"bridge {bridge} is left")
+    return found
+
+
+def play(scene: Scene, deed: Deed, faulty: dict[str, str], key: str, wish: str) -> tuple[bool, list[str]]:
+    """Let a fault strike a deed; answers whether it did, and what is wrong afterwards."""
+    client, host = scene.client, scene.host
+    before_all = set(client.VM.get_all())
+    case = Case(scene, faulty)
+    deed.prepare(case)
+    before = everything(scene)
+    if key:
+        client.host.add_to_other_config(host, key, wish)
+        before = everything(scene)
+    struck, problems = False, []
+    try:
+        deed.act(case)
+    except Failure as failure:
+        struck = True
+        if failure.code == "INTERNAL_ERROR":
+            problems.append(str(failure))
+        if deed.all_or_nothing:
+            problems += differences(before, everything(scene))
+    if key:
+        client.host.remove_from_other_config(host, key)
+    problems += contradictions(scene)
+    if struck and not problems:
+        state = client.VM.get_power_state(case.vm)
+        if not deed.all_or_nothing and state == "Halted":
+            if deed.ends_in == "Running":
+                client.VM.start(case.vm, False, False)
+        else:
+            try:
+                deed.act(case)
+            except Failure as failure:
+                problems.append(f"the second attempt: {failure}")
+    if not problems and client.VM.get_power_state(case.vm) != deed.ends_in:
+        problems.append(f"the VM ends {client.VM.get_power_state(case.vm)}")
+    problems += contradictions(scene)
+    try:
+        problems += take_away(case, set(client.VM.get_all()) - before_all)
+    except (Failure, AssertionError) as failure:
+        problems.append(f"it could not be taken away: {failure}")
+    return struck, problems
+
+
+# Which operations a fault must strike at all; a sweep that strikes nothing proves nothing.
+@pytest.mark.parametrize("name", DEEDS)
+def test_a_fault_of_the_hypervisor_leaves_nothing(scene: Scene, name: str) -> None:
+    check(scene, name, [({}, f"simulator:fault:{operation}", "error,times=1") for operation in sorted(HYPERVISOR)])
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_a_fault_of_the_storage_leaves_nothing(scene: Scene, name: str) -> None:
+    faults = [(operation, number) for operation in STORAGE for number in (UNAVAILABLE,)] + [("create", FULL)]
+    check(scene, name, [({f"fault-{operation}": f"{number}:1"}, "", "") for operation, number in faults])
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_a_fault_of_the_network_leaves_nothing(scene: Scene, name: str) -> None:
+    check(scene, name, [({}, f"network-simulator:fault:{operation}", "error,times=1") for operation in sorted(NETWORK)])
+
+
+def check(scene: Scene, name: str, wishes: list[tuple[dict[str, str], str, str]]) -> None:
+    problems = []
+    for faulty, key, wish in wishes:
+        _, found = play(scene, DEEDS[name], faulty, key, wish)
+        problems += [f"{key or faulty}: {problem}" for problem in found]
+        assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("name", "operations"),
+    {
+        "start": {"create", "create.memory", "create.devices", "unpause"},
+        "resume": {"restore", "restore.devices", "unpause"},
+        "suspend": {"request_shutdown", "await_shutdown", "save", "save.write", "destroy"},
+        "checkpoint": {"request_shutdown", "await_shutdown", "save", "save.write", "resume_in_place"},
+        "clean_reboot": {"request_shutdown", "await_shutdown", "destroy", "create", "unpause"},
+        "VBD.plug": {"plug_disk"},
+        "VIF.plug": {"plug_nic"},
+    }.items(),
+)
+def test_the_sweep_strikes(scene: Scene, name: str, operations: set[str]) -> None:
+    struck = {
+        operation
+        for operation in operations
+        if play(scene, DEEDS[name], {}, f"simulator:fault:{operation}", "error,times=1")[0]
+    }
+    assert struck == operations
+
+
+@pytest.mark.parametrize("name", ["start", "suspend", "resume", "checkpoint", "clean_reboot", "pool_migrate"])
+@pytest.mark.parametrize("kind", ["crash", "timeout", "refused", "busy", "out_of_memory", "damaged"])
+def test_other_kinds_of_faults_leave_nothing(scene: Scene, name: str, kind: str) -> None:
+    operations = ("create.devices", "await_shutdown", "save", "restore", "unpause", "resume_in_place")
+    check(scene, name, [({}, f"simulator:fault:{operation}", f"{kind},times=1") for operation in operations])
