@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from xapi.actions.calling import call
 from xapi.datamodel.classes import Host, Pool
 from xapi.datamodel.classes import Session as SessionRow
 from xapi.datamodel.classes import auth as api
@@ -33,6 +32,7 @@ from xapi.datamodel.model import NOTHING, NULL, Ref
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import implements
 from xapi.dispatch.logins import LogIns
+from xapi.dispatch.perform import run_message
 from xapi.system.passwords import Pam
 
 PAM: Final = "PAM"
@@ -156,10 +156,10 @@ def pool_enable_external_auth(
     done: list[Host] = []
     for host in hosts:
         try:
-            call(ctx, "host.enable_external_auth", host.ref, config, service_name, auth_type)
+            run_message(ctx, "host.enable_external_auth", host.ref, config, service_name, auth_type)
         except Failure as failure:
             for other in reversed(done):
-                call(ctx, "host.disable_external_auth", other.ref, config, True)
+                run_message(ctx, "host.disable_external_auth", other.ref, config, True)
             if failure.code == AUTH_UNKNOWN_TYPE.code:
                 raise
             raise POOL_AUTH_ENABLE_FAILED(host.ref, ": ".join(failure.description)) from None
@@ -170,7 +170,7 @@ def pool_enable_external_auth(
 def pool_disable_external_auth(ctx: Context, pool: Ref[Pool], config: Mapping[str, str] = NOTHING) -> None:
     """Let only the superuser in, on every host."""
     for host in ctx.db.all(Host):
-        call(ctx, "host.disable_external_auth", host.ref, config, False)
+        run_message(ctx, "host.disable_external_auth", host.ref, config, False)
 
 
 @implements(pool_api.detect_nonhomogeneous_external_auth, checks_first=False)
@@ -190,4 +190,4 @@ def host_external_auth_set_ldaps(ctx: Context, host: Ref[Host], ldaps: bool, for
 def pool_external_auth_set_ldaps(ctx: Context, pool: Ref[Pool], ldaps: bool, force: bool = False) -> None:
     """Refuse, as each host does."""
     for host in ctx.db.all(Host):
-        call(ctx, "host.external_auth_set_ldaps", host.ref, ldaps, force)
+        run_message(ctx, "host.external_auth_set_ldaps", host.ref, ldaps, force)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from xapi.actions.calling import Apart
+from xapi.actions.apart import Apart
 from xapi.datamodel.classes import VM, VMAppliance
 from xapi.datamodel.classes import vm_appliance as api
 from xapi.datamodel.classes.vm import VmPowerState

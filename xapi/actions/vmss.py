@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from xapi.actions.calling import call
 from xapi.actions.message import forget_all_about, post
 from xapi.datamodel.classes import VBD, VDI, VM, VMSS
 from xapi.datamodel.classes import vmss as api
@@ -20,6 +19,7 @@ from xapi.datamodel.model import NULL, Ref
 from xapi.db.database import Transaction
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import creates, destroys, implements
+from xapi.dispatch.perform import run_message
 
 DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MINUTES: Final = ("0", "15", "30", "45")
@@ -217,11 +217,11 @@ def _snapshot(ctx: Context, schedule: VMSS, vm: VM) -> str:
     name = f"{schedule.name_label} {vm.name_label} {ctx.now():%Y-%m-%dT%H:%M:%SZ}"
     live = vm.power_state in (VmPowerState.RUNNING, VmPowerState.SUSPENDED)
     if schedule.type == VmssType.CHECKPOINT and live:
-        ref = call(ctx, "VM.checkpoint", vm.ref, name)
+        ref = run_message(ctx, "VM.checkpoint", vm.ref, name)
     elif schedule.type == VmssType.SNAPSHOT_WITH_QUIESCE and live:
-        ref = call(ctx, "VM.snapshot_with_quiesce", vm.ref, name)
+        ref = run_message(ctx, "VM.snapshot_with_quiesce", vm.ref, name)
     else:
-        ref = call(ctx, "VM.snapshot", vm.ref, name, ())
+        ref = run_message(ctx, "VM.snapshot", vm.ref, name, ())
     with ctx.transaction() as transaction:
         return transaction.update(VM, ref, is_vmss_snapshot=True).uuid
 
@@ -232,7 +232,7 @@ def _retire(ctx: Context, schedule: VMSS, vm: str) -> None:
     snapshots.sort(key=lambda row: (row.snapshot_time, ctx.db.tables[VM][row.ref].created), reverse=True)
     for old in snapshots[schedule.retained_snapshots :]:
         disks = [vbd.VDI for ref in old.VBDs if (vbd := ctx.db.find(VBD, ref)) and vbd.type == VbdType.DISK]
-        call(ctx, "VM.destroy", old.ref)
+        run_message(ctx, "VM.destroy", old.ref)
         for disk in (*disks, old.suspend_VDI):
             if disk != NULL and ctx.db.find(VDI, disk) is not None:
-                call(ctx, "VDI.destroy", disk)
+                run_message(ctx, "VDI.destroy", disk)

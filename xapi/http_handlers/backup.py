@@ -17,7 +17,7 @@ from xapi.dispatch.context import Context
 from xapi.http_handlers.admission import BINARY, Ending, flag, headers_for
 from xapi.http_handlers.database_dump import LARGEST, dump, read_dump
 from xapi.http_handlers.database_restore import check_and_stage
-from xapi.http_handlers.transfer import Upload
+from xapi.http_handlers.transfer import Upload, answer_early
 from xapi.rpc.http import Exchange
 
 DATABASE: Final = "database.xml"
@@ -55,6 +55,7 @@ def receive(ctx: Context, exchange: Exchange) -> Ending:
     """
     dry_run = flag(exchange.request, "dry_run")
     upload = Upload(exchange)
+    answer_early(exchange, headers_for(ctx))
     with tempfile.TemporaryFile() as file:
         block = memoryview(bytearray(1 << 20))
         while count := upload.readinto(block):

@@ -22,9 +22,9 @@ from xapi.datamodel.model import Entity
 from xapi.db.schema import STORED
 from xapi.db.store import Delete, Insert, Operation, Store
 from xapi.dispatch.context import Context
-from xapi.http_handlers.admission import Ending, flag
+from xapi.http_handlers.admission import Ending, flag, headers_for
 from xapi.http_handlers.database_dump import LARGEST, Dump, read_dump
-from xapi.http_handlers.transfer import Upload
+from xapi.http_handlers.transfer import Upload, answer_early
 from xapi.rpc.http import Exchange
 from xapi.rpc.http_message import Response
 from xapi.system.atomic_file import write_atomically
@@ -109,7 +109,7 @@ def _changed(row: Any, **values: Any) -> Any:
 
 def receive(ctx: Context, exchange: Exchange) -> Ending:
     """PUT /pool/xmldbdump: check a dump and keep it for the next start; with `dry_run` only check it."""
-    document = read_upload(exchange, LARGEST)
+    document = read_upload(ctx, exchange, LARGEST)
     dry_run = flag(exchange.request, "dry_run")
     check_and_stage(ctx, document, dry_run=dry_run)
     said = "the backup fits this host" if dry_run else "the database is restored when the toolstack starts next"
@@ -125,11 +125,12 @@ def check_and_stage(ctx: Context, document: bytes, *, dry_run: bool) -> None:
         LOG.warning("a backup of the database waits for the next start, by wish of %s", ctx.session.user or "root")
 
 
-def read_upload(exchange: Exchange, limit: int) -> bytes:
-    """The whole body of a request; INVALID_VALUE for one beyond so many bytes."""
+def read_upload(ctx: Context, exchange: Exchange, limit: int) -> bytes:
+    """The whole body of a request; INVALID_VALUE for one beyond so many bytes. What can be refused before, must be."""
     upload = Upload(exchange)
     if upload.length is not None and upload.length > limit:
         raise INVALID_VALUE("Content-Length", str(upload.length))
+    answer_early(exchange, headers_for(ctx))
     found = bytearray()
     block = memoryview(bytearray(BLOCK))
     while count := upload.readinto(block):

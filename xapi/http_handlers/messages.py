@@ -48,7 +48,7 @@ def receive(ctx: Context, exchange: Exchange) -> Ending:
     identity = names.get("uuid", "")
     if ctx.db.by_uuid(CLASSES[cls], identity) is None:
         raise UUID_INVALID(cls, identity)
-    found = list(read_messages(read_upload(exchange, LARGEST), cls, identity))
+    found = list(read_messages(read_upload(ctx, exchange, LARGEST), cls, identity))
     with ctx.transaction() as transaction:
         known = {row.ref for row in transaction.all(AlertMessage)} | {row.uuid for row in transaction.all(AlertMessage)}
         for message in found:

@@ -15,7 +15,7 @@ from xapi.http_handlers.rrd_document import LONGEST, read_rrd
 from xapi.monitoring.archive import Consolidation
 from xapi.monitoring.recorder import Owner, OwnerKind
 from xapi.rpc.http import Exchange
-from xapi.rpc.http_message import Request, Response, error_page
+from xapi.rpc.http_message import Buffer, Request, Response, error_page
 
 XML: Final = ("Content-Type", "text/xml")
 JSON: Final = ("Content-Type", "application/json")
@@ -37,7 +37,7 @@ def _whole(text: str, default: int | None = None) -> int | None:
         return default
 
 
-def _answer(pieces: Sequence[bytes], *, json: bool) -> Response:
+def _answer(pieces: Sequence[Buffer], *, json: bool) -> Response:
     return Response(200, (JSON if json else XML, *ANYWHERE), pieces)
 
 

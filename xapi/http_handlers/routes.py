@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from xapi.dispatch.toolstack import Toolstack
-from xapi.http_handlers import console, export, import_, raw_vdi
+from xapi.http_handlers import (
+    backup,
+    blobs,
+    console,
+    database_dump,
+    database_restore,
+    export,
+    import_,
+    logs,
+    messages,
+    raw_vdi,
+    system_status,
+)
 from xapi.http_handlers.admission import Handled, open_door
 from xapi.http_handlers.http_actions import ACTIONS
 from xapi.http_handlers.root_page import root_door
@@ -30,6 +42,16 @@ HANDLERS: Mapping[str, Handled] = {
     "put_import_metadata": Handled(import_.import_metadata, "VM.metadata_import"),
     "get_export_raw_vdi": Handled(raw_vdi.export, "Exporting raw VDI"),
     "put_import_raw_vdi": Handled(raw_vdi.import_, "Importing raw VDI"),
+    "get_blob": Handled(blobs.send, "get_blob", brief=True),
+    "put_blob": Handled(blobs.receive, "Blob handler", brief=True),
+    "put_messages": Handled(messages.receive, "Message handler", brief=True),
+    "get_host_backup": Handled(backup.send, "Download host backup"),
+    "put_host_restore": Handled(backup.receive, "Upload host backup"),
+    "get_pool_xml_db_sync": Handled(database_dump.send, "Dumping database as XML"),
+    "put_pool_xml_db_sync": Handled(database_restore.receive, "Reading database as XML"),
+    "get_system_status": Handled(system_status.send, "Retrieving system status"),
+    "get_audit_log": Handled(logs.send_audit_log, "audit_log_get request"),
+    "get_host_logs_download": Handled(logs.download, "Downloading host logs"),
 }
 """What stands behind the doors, by the names of the actions; the others answer 501."""
 
@@ -44,6 +66,9 @@ def make_doors(toolstack: Toolstack) -> Mapping[tuple[str, str], Door]:
         for action in ACTIONS
         if action.name not in NOT_DOORS and action.method != "OPTIONS"
     }
+    blob = doors[("GET", "/blob")]
+    assert isinstance(blob, Streaming)
+    doors[("GET", "/blob")] = blobs.public_door(toolstack, blob)
     doors[("GET", "/")] = doors[("HEAD", "/")] = root_door(toolstack)
     doors.pop(("GET", ""), None)
     return doors

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from xapi import lifecycle
-from xapi.actions.calling import call
 from xapi.datamodel.classes import VM, Host, HostMetrics, Network
 from xapi.datamodel.classes import host_messages as api
 from xapi.datamodel.classes.host import HostAllowedOperations
@@ -15,6 +14,7 @@ from xapi.datamodel.failure import Failure
 from xapi.datamodel.model import NULL, Ref
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import implements
+from xapi.dispatch.perform import run_message
 
 Plan = Mapping[Ref[VM], Ref[Host] | Failure]
 
@@ -49,7 +49,7 @@ def _first_that_takes(ctx: Context, vm: VM, targets: list[Host]) -> Ref[Host] | 
     refusal: Failure = NO_HOSTS_AVAILABLE(vm.ref)
     for target in targets:
         try:
-            call(ctx, "VM.assert_can_boot_here", vm.ref, target.ref)
+            run_message(ctx, "VM.assert_can_boot_here", vm.ref, target.ref)
         except Failure as failure:
             refusal = failure
         else:
@@ -89,7 +89,7 @@ def evacuate(ctx: Context, host: Ref[Host], network: Ref[Network] = NULL, evacua
     for done, (vm, target) in enumerate(plan.items()):
         ctx.task.check()
         try:
-            call(ctx, "VM.pool_migrate", vm, target, options)
+            run_message(ctx, "VM.pool_migrate", vm, target, options)
         except Failure as failure:
             if failure.code != VM_BAD_POWER_STATE.code:  # one that has stopped meanwhile need not move
                 raise

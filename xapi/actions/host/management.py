@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from xapi.actions.calling import call
 from xapi.datamodel.classes import PIF, Host
 from xapi.datamodel.classes import host_messages as api
 from xapi.datamodel.classes.pif import IpConfigurationMode, Ipv6ConfigurationMode, PrimaryAddressType
@@ -18,6 +17,7 @@ from xapi.datamodel.errors import (
 from xapi.datamodel.model import NULL, Ref
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import implements
+from xapi.dispatch.perform import run_message
 
 
 def assert_usable_for_management(ctx: Context, pif: PIF) -> None:
@@ -51,7 +51,7 @@ def management_reconfigure(ctx: Context, pif: Ref[PIF]) -> None:
     if row.management:
         return
     if not row.currently_attached:
-        call(ctx, "PIF.plug", pif)
+        run_message(ctx, "PIF.plug", pif)
         row = ctx.db.get(PIF, pif)
     address = address_of(row)
     if not address:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from xapi.actions.calling import call
 from xapi.actions.host.evacuation import guests_of
 from xapi.actions.host.machine import AUTO_ENABLE, agent_of, machine_of
 from xapi.datamodel.classes import VBD, VM, Host, HostMetrics, VMMetrics
@@ -13,6 +12,7 @@ from xapi.datamodel.model import Ref
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import implements
 from xapi.dispatch.occupy import assert_allowed
+from xapi.dispatch.perform import run_message
 
 
 @implements(api.disable)
@@ -105,7 +105,7 @@ def declare_dead(ctx: Context, host: Ref[Host]) -> None:
     """Take the word of the caller that a host is off: its VMs count as halted."""
     _assert_dead(ctx, host)
     for vm in guests_of(ctx, host):
-        call(ctx, "VM.power_state_reset", vm.ref)
+        run_message(ctx, "VM.power_state_reset", vm.ref)
     with ctx.transaction() as transaction:
         transaction.update(Host, host, enabled=False)
 

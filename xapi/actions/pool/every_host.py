@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from xapi.actions.calling import call
 from xapi.datamodel.classes import SR, Host, Pool
 from xapi.datamodel.classes import pool_messages as api
 from xapi.datamodel.errors import (
@@ -18,6 +17,7 @@ from xapi.datamodel.failure import ErrorCode, Failure
 from xapi.datamodel.model import Ref
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import implements
+from xapi.dispatch.perform import run_message
 
 
 def _on_each(ctx: Context, partly: ErrorCode, wire_name: str, *params: object) -> None:
@@ -29,7 +29,7 @@ def _on_each(ctx: Context, partly: ErrorCode, wire_name: str, *params: object) -
 
 def _done(ctx: Context, wire_name: str, *params: object) -> bool:
     try:
-        call(ctx, wire_name, *params)
+        run_message(ctx, wire_name, *params)
     except Failure:
         return False
     return True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 from typing import Final
 
-from xapi.actions.calling import call
 from xapi.actions.host.management import assert_usable_for_management
 from xapi.datamodel.classes import PIF, Host, Network, Pool, SDNController
 from xapi.datamodel.classes import pool_messages as api
@@ -21,6 +20,7 @@ from xapi.datamodel.errors import (
 from xapi.datamodel.model import NULL, Ref
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import implements
+from xapi.dispatch.perform import run_message
 
 UNTAGGED: Final = -1
 CONTROLLER_PORT: Final = 6632
@@ -46,7 +46,7 @@ def management_reconfigure(ctx: Context, network: Ref[Network]) -> None:
             raise PIF_INCOMPATIBLE_PRIMARY_ADDRESS_TYPE(pif.ref)
         assert_usable_for_management(ctx, pif)
     for host in sorted(hosts, key=lambda row: row.ref == ctx.this_host):  # the coordinator last
-        call(ctx, "host.management_reconfigure", pifs[host.ref].ref)
+        run_message(ctx, "host.management_reconfigure", pifs[host.ref].ref)
 
 
 @implements(api.set_vswitch_controller)
@@ -63,9 +63,9 @@ def set_vswitch_controller(ctx: Context, address: str) -> None:
         except ValueError:
             raise INVALID_IP_ADDRESS_SPECIFIED("address") from None
     for controller in ctx.db.all(SDNController):
-        call(ctx, "SDN_controller.forget", controller.ref)
+        run_message(ctx, "SDN_controller.forget", controller.ref)
     if address:
-        call(ctx, "SDN_controller.introduce", SdnControllerProtocol.SSL, address, CONTROLLER_PORT)
+        run_message(ctx, "SDN_controller.introduce", SdnControllerProtocol.SSL, address, CONTROLLER_PORT)
     with ctx.transaction() as transaction:
         transaction.update(Pool, pool.ref, vswitch_controller=address)
 
@@ -80,4 +80,4 @@ def set_igmp_snooping_enabled(ctx: Context, self: Ref[Pool], value: bool) -> Non
         transaction.update(Pool, self, igmp_snooping_enabled=value)
     for pif in ctx.db.all(PIF):
         if pif.managed and pif.VLAN == UNTAGGED and pif.bond_slave_of == NULL and pif.currently_attached:
-            call(ctx, "network.attach", pif.network, pif.host)
+            run_message(ctx, "network.attach", pif.network, pif.host)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
-from xapi.actions.calling import call
 from xapi.actions.secret import drop_secret
 from xapi.datamodel.classes import Host, Pool, Secret
 from xapi.datamodel.classes import pool_messages as api
@@ -21,6 +20,7 @@ from xapi.datamodel.errors import (
 from xapi.datamodel.model import Ref
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import implements
+from xapi.dispatch.perform import run_message
 from xapi.system.certificate_checks import as_time
 
 FARTHEST_COLLECTION: Final[Mapping[TelemetryFrequency, timedelta]] = {
@@ -125,7 +125,7 @@ def set_ext_auth_cache_expiry(ctx: Context, self: Ref[Pool], value: int) -> None
 @implements(api.has_extension, checks_first=False)
 def has_extension(ctx: Context, self: Ref[Pool], name: str) -> bool:
     """Say whether every host has the extension."""
-    return all(call(ctx, "host.has_extension", host.ref, name) for host in ctx.db.all(Host))
+    return all(run_message(ctx, "host.has_extension", host.ref, name) for host in ctx.db.all(Host))
 
 
 @implements(api.get_license_state, checks_first=False)
@@ -139,7 +139,7 @@ def get_license_state(ctx: Context, self: Ref[Pool]) -> Mapping[str, str]:
 def apply_edition(ctx: Context, self: Ref[Pool], edition: str) -> None:
     """Switch every host to another edition."""
     for host in ctx.db.all(Host):
-        call(ctx, "host.apply_edition", host.ref, edition, False)
+        run_message(ctx, "host.apply_edition", host.ref, edition, False)
 
 
 @implements(api.test_archive_target, checks_first=False)

@@ -2,10 +2,11 @@ from threading import Event
 
 import pytest
 
-from xapi.actions.calling import Apart, call
+from xapi.actions.apart import Apart
 from xapi.datamodel.failure import Failure
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import IMPLEMENTATIONS, Implementation
+from xapi.dispatch.perform import run_message
 from xapi.dispatch.tasks import TaskInHand
 
 
@@ -16,10 +17,10 @@ def ctx(client, toolstack):
 
 
 def test_a_message_called_from_another_has_its_checks(ctx, client, toolstack):
-    call(ctx, "host.disable", toolstack.this_host, True)
+    run_message(ctx, "host.disable", toolstack.this_host, True)
     assert client.host.get_enabled(toolstack.this_host) is False
     with pytest.raises(Failure, match="HANDLE_INVALID"):
-        call(ctx, "host.disable", "OpaqueRef:dead", True)
+        run_message(ctx, "host.disable", "OpaqueRef:dead", True)
 
 
 def test_what_is_done_apart_tells_how_it_ended(ctx, client, toolstack):

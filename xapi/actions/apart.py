@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, wait
-from typing import Any, Final
+from typing import Final
 
-from xapi.datamodel.catalog import CATALOG
 from xapi.datamodel.failure import Failure
 from xapi.dispatch.context import Context
-from xapi.dispatch.perform import guarded, run
+from xapi.dispatch.perform import guarded, run_message
 from xapi.dispatch.tasks import TaskInHand
 from xapi.rpc.call import Done, Outcome, Refused, Waiting
 
 LOOK_SECONDS: Final = 0.5  # how soon something done apart hears that the call that wanted it was cancelled
-
-
-def call(ctx: Context, wire_name: str, *params: object) -> Any:
-    """Do a message as part of the call under way, in its task; every parameter must be given, as Python values."""
-    return run(ctx, CATALOG.methods[wire_name], list(params))
 
 
 class Apart:
@@ -31,7 +25,7 @@ class Apart:
 
     def _run(self, wire_name: str, params: tuple[object, ...]) -> Outcome | Waiting:
         def work() -> Outcome:
-            call(self._context, wire_name, *params)
+            run_message(self._context, wire_name, *params)
             return Done(())
 
         try:
