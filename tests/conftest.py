@@ -42,3 +42,12 @@ def toolstack(house: House) -> Any:
 def client(house: House) -> Caller:
     """The superuser: `client.VM.get_record(ref)` answers Python values or raises Failure."""
     return house.client
+
+
+@pytest.fixture(scope="module")
+def lasting_house() -> Iterator[House]:
+    """A house for all tests of a module, for those that ask it many small questions."""
+    with tempfile.TemporaryDirectory(prefix="xapi-") as directory:
+        opened = House(Path(directory), FakeClock())
+        yield opened
+        opened.close()

@@ -45,10 +45,14 @@ from xapi.http_handlers.half_imported import remove_half_imported
 from xapi.http_handlers.routes import Routes, make_doors
 from xapi.hypervisor.interface import HypervisorDriver
 from xapi.hypervisor.simulator.driver import Simulator
+from xapi.monitoring.recorder import Recorder
+from xapi.monitoring.saved import Folder
 from xapi.network.interface import NetworkDriver
 from xapi.rpc.endpoint import Endpoint
 from xapi.rpc.http import Server
+from xapi.services.coalescer import Coalescer
 from xapi.services.guest_watcher import GuestWatcher
+from xapi.services.metering import Metering
 from xapi.services.periodic import Periodic
 from xapi.services.snapshot_schedule import SnapshotSchedules
 from xapi.services.startup import Started, startup
@@ -170,6 +174,7 @@ class RunningServer:
             AttachDisks: AttachDisks(database, repositories),
             AttachNetworks: attach_networks,
             TlsFront: self,
+            Recorder: Recorder(Folder(self.settings.state / "rrd")),
             HostFiles: replace(HostFiles.under(self.settings.state), log=self.settings.log_file),
         }
         if isinstance(toolstack.hypervisor, Simulator):
@@ -188,6 +193,8 @@ class RunningServer:
             Periodic("reaper", REAP_SECONDS, toolstack.reap),
             Periodic("SSH", REAP_SECONDS, lambda: turn_off_expired_ssh(toolstack)),
             SnapshotSchedules(toolstack),
+            Coalescer(toolstack),
+            Metering(toolstack, toolstack.part(Recorder)),
         )
         for service in services:
             service.start()

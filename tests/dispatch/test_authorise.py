@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.fakes.clock import FakeClock
 from tests.fakes.house import Caller, House
-from tests.fakes.served import new_state
 from xapi.datamodel.catalog import CATALOG, Kind, Method
 from xapi.datamodel.errors import ERRORS
 from xapi.datamodel.failure import Failure
@@ -25,10 +21,8 @@ LOGGED_IN = [method for method in CATALOG.methods.values() if method.session]
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[House]:
-    opened = House(new_state(), FakeClock())
-    yield opened
-    opened.close()
+def house(lasting_house: House) -> House:
+    return lasting_house
 
 
 def plausible(kind: Type) -> object:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import threading
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,7 +15,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.dispatch.replica import Replica
 from tests.fakes.clock import FakeClock
 from tests.fakes.house import Caller, House
-from tests.fakes.served import new_state
 from xapi.datamodel.failure import Failure
 from xapi.db import changes
 
@@ -117,25 +115,19 @@ class Following(RuleBasedStateMachine):
             self.writing.clean()
 
 
-def test_following_equals_reading_at_every_step():
-    house = House(new_state(), FakeClock())
+def test_following_equals_reading_at_every_step(house):
     Following.house = house
     machine = Following.TestCase
     machine.settings = settings(
         max_examples=30, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
     )
-    try:
-        machine("runTest").runTest()
-    finally:
-        house.close()
+    machine("runTest").runTest()
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[House]:
+def house(lasting_house: House) -> House:
     """One house for all of these tests; each looks only at what happens after it has begun."""
-    opened = House(new_state(), FakeClock())
-    yield opened
-    opened.close()
+    return lasting_house
 
 
 @pytest.mark.parametrize("seed", range(3))

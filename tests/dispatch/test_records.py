@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from tests.fakes.clock import FakeClock
 from tests.fakes.house import House
-from tests.fakes.served import new_state
 from xapi.datamodel.catalog import CATALOG, Kind, Method
 from xapi.datamodel.failure import Failure
 from xapi.datamodel.model import NULL, Entity, Qualifier
@@ -23,10 +20,8 @@ REMOVED = "removed"
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[House]:
-    opened = House(new_state(), FakeClock())
-    yield opened
-    opened.close()
+def house(lasting_house: House) -> House:
+    return lasting_house
 
 
 @pytest.fixture(scope="module")

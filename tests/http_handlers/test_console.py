@@ -241,6 +241,25 @@ def test_a_console_that_is_not_answered_is_told_so(doors: Doors, vm: str):
         os.rename(moved, endpoint.path)
 
 
+@pytest.mark.parametrize(("wish", "protocol"), [("1", "vt100"), ("0", "rfb"), (None, "rfb")])
+def test_the_text_of_a_pv_guest_becomes_a_picture_unless_told_otherwise(doors: Doors, wish: str | None, protocol: str):
+    ref = doors.client.VM.clone(_template(doors), "a PV guest")
+    doors.client.VM.provision(ref)
+    doors.client.VM.set_domain_type(ref, "pv")
+    if wish is not None:
+        doors.client.VM.add_to_other_config(ref, "disable_pv_vnc", wish)
+    doors.client.VM.start(ref, False, False)
+    (console,) = doors.client.VM.get_consoles(ref)
+    assert doors.client.console.get_protocol(console) == protocol
+    with dial(doors, f"ref={console}") as line:
+        assert line.status == 200
+        line.until(b"a-PV-guest# ".lower() if protocol == "vt100" else b"RFB 003.008\n")
+    with dial(doors, f"ref={ref}") as line:
+        assert line.status == (200 if protocol == "rfb" else 400)
+    doors.client.VM.hard_shutdown(ref)
+    doors.client.VM.destroy(ref)
+
+
 # The host's own
 
 

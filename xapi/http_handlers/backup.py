@@ -17,6 +17,7 @@ from xapi.dispatch.context import Context
 from xapi.http_handlers.admission import BINARY, Ending, flag, headers_for
 from xapi.http_handlers.database_dump import LARGEST, dump, read_dump
 from xapi.http_handlers.database_restore import check_and_stage
+from xapi.http_handlers.file_answer import answer_with
 from xapi.http_handlers.transfer import Upload, answer_early
 from xapi.rpc.http import Exchange
 
@@ -40,11 +41,7 @@ def send(ctx: Context, exchange: Exchange) -> Ending:
                 path = content_path(ctx.toolstack, blob)
                 if path.exists():
                     archive.add(path, f"{BLOBS}{blob.uuid}", recursive=False)
-        size = file.tell()
-        file.flush()
-        exchange.start(200, headers_for(ctx, BINARY), size)
-        exchange.sendfile(file, 0, size)
-    return Ending()
+        return answer_with(exchange, file, headers_for(ctx, BINARY))
 
 
 def receive(ctx: Context, exchange: Exchange) -> Ending:

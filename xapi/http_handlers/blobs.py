@@ -16,6 +16,7 @@ from xapi.db.database import Database
 from xapi.dispatch.context import Context
 from xapi.dispatch.toolstack import Toolstack
 from xapi.http_handlers.admission import Ending, given, headers_for
+from xapi.http_handlers.file_answer import answer_with
 from xapi.http_handlers.transfer import BLOCK, Upload, answer_early
 from xapi.rpc.http import Exchange, Streaming
 from xapi.rpc.http_message import Request, error_page
@@ -53,7 +54,9 @@ def public_door(toolstack: Toolstack, guarded: Streaming) -> Streaming:
             public = False
         if not public:
             guarded.handler(exchange)
-        elif not _send(toolstack, find_blob(toolstack.db, exchange.request), exchange, ()):
+        elif ending := _send(toolstack, find_blob(toolstack.db, exchange.request), exchange, ()):
+            exchange.write(ending.tail)
+        else:
             exchange.respond(error_page(404, "Nothing was uploaded to the blob."))
 
     return Streaming(serve)
@@ -61,22 +64,18 @@ def public_door(toolstack: Toolstack, guarded: Streaming) -> Streaming:
 
 def send(ctx: Context, exchange: Exchange) -> Ending:
     """GET /blob: the data of a blob, with its MIME type; 404 while there are none."""
-    if _send(ctx.toolstack, find_blob(ctx.db, exchange.request), exchange, headers_for(ctx)):
-        return Ending()
-    return Ending(response=error_page(404, "Nothing was uploaded to the blob."))
+    sent = _send(ctx.toolstack, find_blob(ctx.db, exchange.request), exchange, headers_for(ctx))
+    return sent or Ending(response=error_page(404, "Nothing was uploaded to the blob."))
 
 
-def _send(toolstack: Toolstack, blob: Blob, exchange: Exchange, headers: tuple[tuple[str, str], ...]) -> bool:
-    """Send the data; False when there are none."""
+def _send(toolstack: Toolstack, blob: Blob, exchange: Exchange, headers: tuple[tuple[str, str], ...]) -> Ending | None:
+    """Send the data but for the last bytes; None when there are none."""
     file = open_for_read(toolstack, blob.ref)
     if file is None:
-        return False
+        return None
     with file:
-        size = os.fstat(file.fileno()).st_size
         kind = blob.mime_type if _MIME_TYPE.fullmatch(blob.mime_type) else DEFAULT_MIME_TYPE
-        exchange.start(200, (("Content-Type", kind), *UNTRUSTED, *headers), size)
-        exchange.sendfile(file, 0, size)
-    return True
+        return answer_with(exchange, file, (("Content-Type", kind), *UNTRUSTED, *headers))
 
 
 def receive(ctx: Context, exchange: Exchange) -> Ending:

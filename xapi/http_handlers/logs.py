@@ -13,6 +13,7 @@ from xapi.actions.host.files import files_of
 from xapi.dispatch.context import Context
 from xapi.dispatch.toolstack import Toolstack
 from xapi.http_handlers.admission import Ending, given, headers_for
+from xapi.http_handlers.file_answer import answer_with
 from xapi.rpc.http import Exchange
 
 AUDIT_LOG: Final = "audit.log"
@@ -84,8 +85,4 @@ def download(ctx: Context, exchange: Exchange) -> Ending:
             for path in log_files(ctx.toolstack):
                 ctx.task.check()
                 archive.add(path, f"logs/{path.name}", recursive=False)
-        size = file.tell()
-        exchange.start(200, headers_for(ctx, ("Content-Type", "application/gzip"), disposition), size)
-        file.flush()
-        exchange.sendfile(file, 0, size)
-    return Ending()
+        return answer_with(exchange, file, headers_for(ctx, ("Content-Type", "application/gzip"), disposition))

@@ -19,6 +19,7 @@ from xapi.http_handlers import (
     import_,
     logs,
     messages,
+    performance,
     raw_vdi,
     system_status,
 )
@@ -33,6 +34,7 @@ Door = Simple | Streaming | Response
 METHODS = frozenset({"GET", "HEAD", "PUT", "POST", "OPTIONS", "CONNECT"})
 
 HANDLERS: Mapping[str, Handled] = {
+    **performance.HANDLERS,
     "connect_console": Handled(console.connect, "Connection to VM console", brief=True),
     "connect_console_ws": Handled(console.connect_websocket, "Connection to VM console", brief=True),
     "get_vncsnapshot": Handled(console.snapshot, "VM screen snapshot", brief=True),

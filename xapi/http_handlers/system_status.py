@@ -20,6 +20,7 @@ from xapi.datamodel.errors import SYSTEM_STATUS_RETRIEVAL_FAILED
 from xapi.dispatch.context import Context
 from xapi.http_handlers.admission import Ending, given, headers_for
 from xapi.http_handlers.database_dump import dump
+from xapi.http_handlers.file_answer import answer_with
 from xapi.http_handlers.logs import log_files
 from xapi.rpc.http import Exchange
 
@@ -117,11 +118,7 @@ def send(ctx: Context, exchange: Exchange) -> Ending:
     disposition = ("Content-Disposition", f'attachment; filename="system_status.{form}"')
     with tempfile.TemporaryFile() as file:
         _write(file, form, _parts(ctx, chosen), int(ctx.now().timestamp()))
-        size = file.tell()
-        file.flush()
-        exchange.start(200, headers_for(ctx, CONTENT_TYPE, disposition), size)
-        exchange.sendfile(file, 0, size)
-    return Ending()
+        return answer_with(exchange, file, headers_for(ctx, CONTENT_TYPE, disposition))
 
 
 def _parts(ctx: Context, chosen: Iterable[str]) -> Iterator[Part]:
