@@ -79,17 +79,20 @@ class StateInUse(Exception):
 class RunningServer:
     """One toolstack with its doors open. Everything that was started is stopped by `close`, in reverse."""
 
-    def __init__(self, settings: Settings, clock: Clock | None = None, *, doors: bool = True) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, *, doors: bool = True, background: bool = True
+    ) -> None:
+        """Open everything; without `doors` nobody can connect, without `background` nothing happens by the clock."""
         self._stack = ExitStack()
         self.https_address: tuple[str, int] | None = None
         self.http_address: tuple[str, int] | None = None
         try:
-            self._open(settings, clock or SystemClock(), doors)
+            self._open(settings, clock or SystemClock(), doors, background)
         except BaseException:
             self._stack.close()
             raise
 
-    def _open(self, settings: Settings, clock: Clock, doors: bool) -> None:
+    def _open(self, settings: Settings, clock: Clock, doors: bool, background: bool) -> None:
         settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._stack.enter_context(_locked(settings.state / "lock"))
         actions.load()
@@ -113,7 +116,7 @@ class RunningServer:
         database.derivations.append(derive_allowed_operations)
         self.toolstack = self._assembled(database, clock, hypervisor, started)
         self._furnish(drivers, started)
-        self._start_services()
+        self._start_services(background)
         if doors:
             self._routes = Routes(Endpoint(Performer(self.toolstack)), make_doors(self.toolstack))
             self.http.start()
@@ -185,18 +188,17 @@ class RunningServer:
         toolstack.hypervisor.configure(notes)
         start_networking(attach_networks, toolstack.clock.now())
 
-    def _start_services(self) -> None:
+    def _start_services(self, background: bool) -> None:
         toolstack = self.toolstack
-        services: tuple[Service, ...] = (
-            GuestWatcher(toolstack),
-            toolstack.events,
+        by_news: tuple[Service, ...] = (GuestWatcher(toolstack), toolstack.events)
+        by_the_clock: tuple[Service, ...] = (
             Periodic("reaper", REAP_SECONDS, toolstack.reap),
             Periodic("SSH", REAP_SECONDS, lambda: turn_off_expired_ssh(toolstack)),
             SnapshotSchedules(toolstack),
             Coalescer(toolstack),
             Metering(toolstack, toolstack.part(Recorder)),
         )
-        for service in services:
+        for service in (*by_news, *by_the_clock) if background else by_news:
             service.start()
             self._stack.callback(service.stop)
         # Now that the guest watcher has found out which VMs still run, their disks are attached again.

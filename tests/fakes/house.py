@@ -24,7 +24,7 @@ class House:
 
     def __init__(self, state: Path, clock: Any = None, options: tuple[str, ...] = ()) -> None:
         settings = parse(["--state", str(state), "--hypervisor", "simulator", *options], {})
-        self.server = RunningServer(settings, clock, doors=False)
+        self.server = RunningServer(settings, clock, doors=False, background=False)
         self.toolstack = self.server.toolstack
         self.performer = Performer(self.toolstack)
         self.client = self.caller(superuser=True)

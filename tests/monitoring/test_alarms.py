@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 from math import nan
 
 import pytest
@@ -144,9 +143,9 @@ def test_what_passes_is_quick(pattern: str) -> None:
         compiled = compile_pattern(pattern)
     except ValueError:
         return
-    begun = time.process_time()
+    # One that explodes would not come back from this in a lifetime.
     compiled.fullmatch("a" * 40 + "c")
-    assert time.process_time() - begun < 5
+    compiled.fullmatch("ab" * 20 + "c")
 
 
 def test_rules_that_stay_the_same_keep_what_they_know() -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 
-from xapi.actions.vm.alerts import VmAlert
+from xapi.actions.vm.alerts import VmAlert, tell
 from xapi.actions.vm.domains import mark_halted, mark_running, note_agent, note_domain
 from xapi.actions.vm.power import destroy_domain, rebuild_domain
 from xapi.datamodel.classes import VM
@@ -91,20 +91,40 @@ class GuestWatcher:
                 note_agent(system_context(self._toolstack, "guest agent"), row.ref)
             case DomainChanged(what=ChangeKind.MEMORY | ChangeKind.VCPUS):
                 note_domain(system_context(self._toolstack, "domain"), row.ref)
-            case DomainShutdown(reason=reason):
-                self._toolstack.workers.submit(follow_shutdown, self._toolstack, row.ref, event.domid, reason)
+            case DomainShutdown(reason=reason) if reason is not ShutdownReason.SUSPEND:
+                if row.current_operations:
+                    self._heed_after_the_call(event, row.ref)
+                elif row.domid == event.domid:
+                    self._toolstack.workers.submit(follow_shutdown, self._toolstack, row.ref, event.domid, reason)
+
+    def _heed_after_the_call(self, event: DomainShutdown, vm: Ref[VM]) -> None:
+        """Look at the news again when the VM changes, as a call that is under way now mostly looks after it itself.
+
+        If that call fails, this is what finds the domain that has stopped meanwhile.
+        """
+        turn = Lock()
+
+        def again() -> None:
+            if turn.acquire(blocking=False):  # once only
+                forget()
+                self._queue.put(event)
+
+        forget = self._toolstack.db.waiters.add([(VM, vm)], again)
+        row = self._toolstack.db.find(VM, vm)
+        if row is None or not row.current_operations:
+            again()
 
 
 def follow_shutdown(toolstack: Toolstack, vm: Ref[VM], domid: int, reason: ShutdownReason) -> None:
     """Do what the VM asks for when its guest stops by itself; a call that made it stop looks after it itself."""
     row = toolstack.db.find(VM, vm)
-    if row is None or row.current_operations or row.domid != domid:
-        return
-    if reason is ShutdownReason.SUSPEND:
+    if row is None or row.domid != domid:
         return
     ctx = system_context(toolstack, f"the guest stopped: {reason}")
     restart, keep = wanted_after(row, reason)
     if keep:
+        with ctx.transaction() as transaction:
+            tell(ctx, transaction, VmAlert.CRASHED if reason is ShutdownReason.CRASH else VmAlert.KEPT, row)
         return
     operation = VmOperations.HARD_REBOOT if restart else VmOperations.HARD_SHUTDOWN
     alert = VmAlert.REBOOTED_ITSELF if restart else VmAlert.STOPPED_ITSELF

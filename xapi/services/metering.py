@@ -57,7 +57,8 @@ class Metering:
         self._thread = Thread(target=self._run, name="metering", daemon=True)
 
     def start(self) -> None:
-        """Begin with a round at once; whoever has an archive on disk goes on with it."""
+        """Make a first round and begin; whoever has an archive on disk goes on with it."""
+        self._try()
         self._thread.start()
 
     def stop(self) -> None:
@@ -68,13 +69,14 @@ class Metering:
         self._recorder.keep()
 
     def _run(self) -> None:
-        while True:
-            try:
-                self.turn()
-            except Exception:
-                LOG.exception("a round of measurements failed; the next one is due in %s seconds", STEP)
-            if self._stopping.wait(STEP - self._now() % STEP):
-                return
+        while not self._stopping.wait(STEP - self._now() % STEP):
+            self._try()
+
+    def _try(self) -> None:
+        try:
+            self.turn()
+        except Exception:
+            LOG.exception("a round of measurements failed; the next one is due in %s seconds", STEP)
 
     def _now(self) -> float:
         return self._toolstack.clock.now().timestamp()

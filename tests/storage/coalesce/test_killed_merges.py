@@ -134,7 +134,7 @@ def test_killed_in_any_tree(actions: list[tuple[str, int, int]], moments: list[i
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=100)
 @histories
 def test_killed_in_very_many_trees(actions: list[tuple[str, int, int]], moments: list[int], small: int) -> None:
     live_and_die(actions, moments, small)

@@ -20,6 +20,7 @@ class VmAlert(Enum):
     SHUT_DOWN = ("VM_SHUTDOWN", QUIET, "'{name}' has shut down")
     STOPPED = ("VM_SHUTDOWN", QUIET, "'{name}' was stopped by force")
     STOPPED_ITSELF = ("VM_SHUTDOWN", QUIET, "the guest of '{name}' has shut down by itself")
+    KEPT = ("VM_SHUTDOWN", QUIET, "the guest of '{name}' has stopped, and its domain is kept as it is")
     LOST = ("VM_SHUTDOWN", QUIET, "'{name}' was no longer there when the toolstack started")
     REBOOTED = ("VM_REBOOTED", QUIET, "'{name}' has rebooted")
     RESET = ("VM_REBOOTED", QUIET, "'{name}' was rebooted by force")

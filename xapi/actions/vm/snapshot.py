@@ -126,6 +126,18 @@ def take_snapshot(
         return made
 
 
+def remove_snapshot(ctx: Context, snapshot: Ref[VM]) -> None:
+    """Remove a snapshot with its disks and its memory image, as if it had never been taken."""
+    row = ctx.db.get(VM, snapshot)
+    drives = [vbd for ref in row.VBDs if (vbd := ctx.db.find(VBD, ref)) is not None]
+    disks = [vbd.VDI for vbd in drives if vbd.type is not VbdType.CD and vbd.VDI != NULL]
+    run_message(ctx, "VM.destroy", snapshot)
+    for disk in (*disks, row.suspend_VDI):
+        kept = ctx.db.find(VDI, disk)
+        if kept is not None and kept.is_a_snapshot | (disk == row.suspend_VDI):
+            remove_disk(ctx, disk)
+
+
 def _remembered(row: VM) -> str:
     return json.dumps({name: row[VM.field_named[name].index] for name in REMEMBERED}, default=dict)
 

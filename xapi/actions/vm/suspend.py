@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from xapi.actions.storage_repositories import StorageRepositories
 from xapi.actions.vm.alerts import VmAlert
-from xapi.actions.vm.copies import discard_disk, remove_disk
+from xapi.actions.vm.copies import clone_disk, discard_disk, remove_disk
 from xapi.actions.vm.domain_config import domain_config
 from xapi.actions.vm.domains import mark_halted, mark_running, perform
 from xapi.actions.vm.placement import assert_can_boot, suitable_host
-from xapi.actions.vm.snapshot import take_snapshot
+from xapi.actions.vm.snapshot import remove_snapshot, take_snapshot
 from xapi.datamodel.classes import SR, VDI, VM, Host
 from xapi.datamodel.classes import vm_messages as api
 from xapi.datamodel.classes.vm import VmOperations, VmPowerState
@@ -160,23 +160,34 @@ def checkpoint(ctx: Context, vm: Ref[VM], new_name: str) -> Ref[VM]:
     """Keep a VM as it is now, with its memory; a running one goes on afterwards."""
     row = ctx.db.get(VM, vm)
     if row.power_state is not VmPowerState.RUNNING:
-        image = NULL if row.suspend_VDI == NULL else run_message(ctx, "VDI.clone", row.suspend_VDI, {})
-        return take_snapshot(ctx, vm, new_name, image=image, checkpoint=True)
+        return _checkpoint_at_rest(ctx, row, new_name)
     suspend_sr(ctx, row)
     made: list[Ref[VM]] = []
-    images: list[str] = []
 
     def snapshot_disks() -> None:
-        images.append(store_image(ctx, row, path))
-        made.append(take_snapshot(ctx, vm, new_name, image=images[0], checkpoint=True))
+        with ExitStack() as undo:
+            image = store_image(ctx, row, path)
+            undo.callback(remove_disk, ctx, image)
+            made.append(take_snapshot(ctx, vm, new_name, image=image, checkpoint=True))
+            undo.pop_all()
 
     def discard_snapshots() -> None:
         for snapshot in made:
-            run_message(ctx, "VM.destroy", snapshot)
-        for image in images:
-            remove_disk(ctx, image)
+            remove_snapshot(ctx, snapshot)
 
     with image_file(ctx, row) as path:
         wanted = plan.checkpoint(domain_config(ctx.db, row, devices=True), FileBackend(str(path)), SUSPEND_SECONDS)
         perform(ctx, wanted, {plan.SNAPSHOT_DISKS: snapshot_disks, plan.DISCARD_SNAPSHOTS: discard_snapshots})
     return made[0]
+
+
+def _checkpoint_at_rest(ctx: Context, row: VM, name: str) -> Ref[VM]:
+    """Keep a VM that is suspended, with a copy of its memory, or paused, without."""
+    with ExitStack() as undo:
+        image: str = NULL
+        if row.suspend_VDI != NULL:
+            image = clone_disk(ctx, row.suspend_VDI)
+            undo.callback(remove_disk, ctx, image)
+        made = take_snapshot(ctx, row.ref, name, image=image, checkpoint=True)
+        undo.pop_all()
+        return made
