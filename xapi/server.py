@@ -292,11 +292,11 @@ TRY = """
 
   Try:
     curl --insecure https://{address}/
-    curl --insecure https://{address}/jsonrpc -d \
+    curl --insecure https://{address}/jsonrpc -d \\
       '{{"jsonrpc":"2.0","id":1,"method":"session.login_with_password","params":["root","{password}"]}}'
-    {python} -c "import ssl, xmlrpc.client as x; \
-      api = x.ServerProxy('https://{address}', context=ssl._create_unverified_context()); \
-      s = api.session.login_with_password('root', '{password}')['Value']; \
+    {python} -c "import ssl, xmlrpc.client as x; \\
+      api = x.ServerProxy('https://{address}', context=ssl._create_unverified_context()); \\
+      s = api.session.login_with_password('root', '{password}')['Value']; \\
       print(*(vm['name_label'] for vm in api.VM.get_all_records(s)['Value'].values()), sep=chr(10))"
 
   Stop with Ctrl-C.
