@@ -1,18 +1,25 @@
 """Every message of these classes is called with what nobody should send: it names an error, and changes nothing."""
 
+import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.actions.bad_calls import Known, call_with, is_enumeration, is_number, is_reference, places, plausible
+from tests.actions.scene import Scene, differences, furnished_scene
+from tests.actions.standing_house import put_back, rows_of
 from tests.fakes.clock import FakeClock
-from tests.fakes.house import House
+from tests.fakes.house import Caller, House
+from xapi import lifecycle
 from xapi.actions.host.machine import Machine, SimulatedMachine
-from xapi.datamodel.catalog import CATALOG, Kind
-from xapi.datamodel.classes import Session, Task
+from xapi.datamodel.catalog import CATALOG, Kind, Method
+from xapi.datamodel.classes import VM, Pool, Session, Task
 from xapi.datamodel.errors import ERRORS as CATALOG_ERRORS
 from xapi.datamodel.failure import Failure
 from xapi.datamodel.types import Basic, EnumType, MapType, RecordType, RefType, SetType
+from xapi.dispatch.implement import IMPLEMENTATIONS
 
 CLASSES = (
     *("message", "blob", "secret", "subject", "role", "auth", "VM_appliance", "VMSS", "VM_group", "VTPM", "VUSB"),
@@ -129,3 +136,138 @@ def test_values_that_no_enumeration_has(ready, kind):
             ready.coordinator(name, *params)
         assert refused.value.code in ("FIELD_TYPE_ERROR", "MESSAGE_REMOVED", "INTERNAL_ERROR"), name
     assert rows(ready) == before
+
+
+# A host with VMs, disks and networks: here all parameters are right but for one.
+
+FURNISHED = (
+    *("VM", "VM_metrics", "VM_guest_metrics", "VBD", "VBD_metrics", "VIF", "VIF_metrics", "VDI", "SR", "PBD", "SM"),
+    *("network", "PIF", "PIF_metrics", "VLAN", "Bond", "tunnel", "host", "host_metrics", "host_cpu", "pool"),
+    *("VM_appliance", "VMSS", "VM_group", "VTPM", "VUSB", "VGPU", "PUSB", "PGPU", "GPU_group", "console", "blob"),
+)
+SUBJECTS = ("running", "halted", "suspended", "template", "built-in template", "snapshot", "control domain")
+# The service lets these pass with references to nothing: they do not look at them, or take them as not given.
+TAKES_DEAD = {
+    *("VDI.read_database_pool_uuid", "VDI.copy into_vdi", "PIF.db_introduce bond_slave_of"),
+    *("PIF.db_introduce VLAN_master_of", "PIF.pool_introduce bond_slave_of", "PIF.pool_introduce VLAN_master_of"),
+    *("host.get_uncooperative_domains", "host.get_uncooperative_resident_VMs", "pool.is_slave"),
+    "pool.remove_repository",
+}
+NEVER_NEGATIVE = re.compile("memory|size|vcpu|delay|order|_limits|_range", re.IGNORECASE)
+REFUSED_WORDS = {"FIELD_TYPE_ERROR", "MESSAGE_REMOVED", "NOT_IMPLEMENTED"}
+
+
+@pytest.fixture(scope="module")
+def scene() -> Iterator[Scene]:
+    with furnished_scene() as opened:
+        yield opened
+
+
+@pytest.fixture
+def caller(scene: Scene) -> Iterator[Caller]:
+    """The pool's own voice; afterwards all rows are as they were, whatever it was told to do."""
+    caller = scene.house.caller(superuser=True, pool=True)
+    before = rows_of(scene.db)
+    yield caller
+    put_back(scene.db, before)
+
+
+def things(scene: Scene, subject: str) -> Known:
+    """What there is of each class; of VMs and of what belongs to them that of a subject."""
+    client = scene.client
+    vm = {
+        "running": scene.vm,
+        "template": scene.template,
+        "built-in template": client.VM.get_by_name_label("Other install media")[0],
+        "control domain": scene.control_domain,
+    }.get(subject) or getattr(scene, subject)
+    record = client.VM.get_record(vm)
+    vdi = client.VBD.get_VDI(record["VBDs"][0]) if record["VBDs"] else DEAD
+    own = {"VM": [vm], "VBD": record["VBDs"], "VIF": record["VIFs"], "VDI": [vdi], "SR": [scene.dummy]}
+    own["session"] = [client.session]
+
+    def known(entity):
+        rows = own.get(entity.wire_name) or list(scene.db.tables.get(entity, {}))
+        return rows[0] if rows else DEAD
+
+    return known
+
+
+def messages(kind: str) -> list[Method]:
+    reading = READING | {Kind.GET, Kind.GET_RECORD, Kind.GET_BY_UUID}
+    methods = CATALOG.methods.items()
+    return [method for name, method in methods if method.entity.wire_name == kind and method.kind not in reading]
+
+
+def answer(scene: Scene, caller: Caller, name: str, params: list) -> str:
+    """The code of the error, or "" for none. An error is a declared one, and then nothing has changed."""
+    before, generation = scene.rows(), scene.db.generation
+    try:
+        caller(name, *params)
+    except Failure as failure:
+        assert failure.code in CATALOG_ERRORS or failure.code.startswith("SR_BACKEND_FAILURE_"), f"{name}: {failure}"
+        assert not (failure.code == "INTERNAL_ERROR" and UNFORESEEN in failure.params[0]), f"{name}{params}: {failure}"
+        if scene.db.generation != generation:
+            assert differences(before, scene.rows()) == [], f"{name}{params} was refused: {failure}"
+        return failure.code
+    return ""
+
+
+@pytest.mark.parametrize("subject", ["running", "halted"])
+@pytest.mark.parametrize("kind", FURNISHED)
+def test_one_reference_to_nothing(scene: Scene, caller: Caller, kind: str, subject: str) -> None:
+    known = things(scene, subject)
+    another_class = next(iter(scene.db.tables[Session]))
+    for method in messages(kind):
+        for place in places(method, is_reference):
+            param = method.params[place[0]].name
+            spared = bool({method.wire_name, f"{method.wire_name} {param}"} & TAKES_DEAD)
+            # There is one pool, so that many messages do not look at which is named.
+            spared = spared or (method.params[place[0]].type == RefType(Pool) and not place[1])
+            for bad in (DEAD, another_class, NULL, ""):
+                if bad == another_class and param == "session_to":
+                    continue
+                code = answer(scene, caller, method.wire_name, call_with(method, place, bad, known))
+                if bad in (DEAD, another_class) and not spared:
+                    assert code, f"{method.wire_name} takes {bad} as {param} {place[1]}"
+
+
+@pytest.mark.parametrize("kind", FURNISHED)
+def test_one_number_out_of_all_bounds(scene: Scene, caller: Caller, kind: str) -> None:
+    known = things(scene, "halted")
+    for method in messages(kind):
+        for place in places(method, is_number):
+            what = f"{method.name} {method.params[place[0]].name} {place[1]}"
+            for bad in ("-1", str(-(1 << 63)), str((1 << 63) - 1), "0"):
+                code = answer(scene, caller, method.wire_name, call_with(method, place, bad, known))
+                if bad.startswith("-") and NEVER_NEGATIVE.search(what) and method.name != "maximise_memory":
+                    assert code, f"{what} takes {bad}"
+
+
+@pytest.mark.parametrize("kind", FURNISHED)
+def test_one_word_that_no_enumeration_has(scene: Scene, caller: Caller, kind: str) -> None:
+    known = things(scene, "halted")
+    for method in messages(kind):
+        for place in places(method, is_enumeration):
+            for bad in ("no such word", ""):
+                code = answer(scene, caller, method.wire_name, call_with(method, place, bad, known))
+                assert code in REFUSED_WORDS, f"{method.wire_name} takes {bad!r}"
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_a_vm_of_another_kind(scene: Scene, caller: Caller, subject: str) -> None:
+    known = things(scene, subject)
+    vm = known(VM)
+    for method in messages("VM"):
+        implementation = IMPLEMENTATIONS.get(method.wire_name)
+        if not method.params or method.params[0].type != RefType(VM):
+            continue
+        operation = implementation.occupies if implementation is not None else None
+        with scene.db.transaction() as transaction:
+            refusal = lifecycle.why_not(transaction, transaction.get(VM, vm), operation) if operation else None
+        if operation is not None and refusal is None:
+            continue  # that may be done, and other tests do it
+        params = [plausible(param.type, known) for param in method.params]
+        code = answer(scene, caller, method.wire_name, params)
+        if refusal is not None:
+            assert code == refusal.code, f"{method.wire_name} answers {code} for a {subject}"

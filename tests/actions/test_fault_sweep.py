@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -18,13 +18,14 @@ from xapi.datamodel.classes.message import AlertMessage
 from xapi.datamodel.failure import Failure
 from xapi.hypervisor.simulator.faults import OPERATIONS as HYPERVISOR
 from xapi.network.simulator.faults import OPERATIONS as NETWORK
+from xapi.storage.simulator.faults import Faults
 
 STORAGE = (
     *("create", "destroy", "snapshot", "clone", "attach", "activate", "deactivate", "detach"),
     *("open_for_reading", "open_for_writing", "find", "update"),
 )
 SPACE = SR.physical_utilisation.index
-FULL, UNAVAILABLE = "44", "46"
+UNAVAILABLE = "46"
 TOLD = {Session.wire_name, Task.wire_name, VMMetrics.wire_name, VMGuestMetrics.wire_name, AlertMessage.wire_name}
 DISKS_XML = '<provision><disk device="0" size="4194304" sr="{}"/><disk device="1" size="4194304" sr="{}"/></provision>'
 
@@ -34,21 +35,22 @@ class Case:
     """One VM with its surroundings, of which a test takes everything away again at the end."""
 
     scene: Scene
-    faulty: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         scene, client = self.scene, self.scene.client
-        self.srs = [scene.sr("dummy"), scene.sr("dummy", **self.faulty)]
+        self.srs = [scene.sr("dummy"), scene.sr("dummy")]
         self.network = client.network.create(
             {"name_label": "of a case", "name_description": "", "MTU": "1500", "other_config": {}}
         )
         self.vm = halted(client, name_label="case")
         self.drives = []
         for number, sr in enumerate(self.srs):
-            disk = self.again(scene.disk, sr)
+            disk = scene.disk(sr)
             self.drives.append(scene.drive(self.vm, disk, userdevice=str(number), bootable=number == 0))
         scene.drive(self.vm, scene.iso, userdevice="3", mode="RO", type="CD")
         self.card = self.new_card("0")
+        self.snapshot = NULL
+        client.VM.set_suspend_SR(self.vm, self.srs[1])
 
     @property
     def client(self) -> Any:
@@ -58,20 +60,13 @@ class Case:
         scene, scene.network = self.scene, self.network
         return scene.card(self.vm, device)
 
-    def again(self, call: Callable[..., Any], *params: object) -> Any:
-        """Call what prepares; a fault that strikes already then has struck for nothing."""
-        try:
-            return call(*params)
-        except Failure:
-            return call(*params)
-
     def start(self) -> None:
-        self.again(self.client.VM.start, self.vm, False, False)
+        self.client.VM.start(self.vm, False, False)
         eventually(lambda: self.client.VM.get_guest_metrics(self.vm), lambda ref: ref != NULL)
 
     def suspend(self) -> None:
         self.start()
-        self.again(self.client.VM.suspend, self.vm)
+        self.client.VM.suspend(self.vm)
 
 
 @dataclass(frozen=True)
@@ -81,6 +76,7 @@ class Deed:
     prepare: Callable[[Case], object]
     act: Callable[[Case], object]
     ends_in: str
+    needs: str
     all_or_nothing: bool = True
 
 
@@ -90,8 +86,8 @@ def nothing(case: Case) -> None:
 
 def with_hot_disk(case: Case) -> None:
     case.start()
-    disk = case.again(case.scene.disk, case.srs[1])
-    case.drives.append(case.scene.drive(case.vm, disk, userdevice="1x"[:1] if len(case.drives) < 2 else "2"))
+    disk = case.scene.disk(case.srs[1])
+    case.drives.append(case.scene.drive(case.vm, disk, userdevice="2"))
 
 
 def with_hot_card(case: Case) -> None:
@@ -104,27 +100,20 @@ def as_template(case: Case) -> None:
     for drive in case.drives:
         disk = client.VBD.get_VDI(drive)
         client.VBD.destroy(drive)
-        case.again(client.VDI.destroy, disk)
+        client.VDI.destroy(disk)
     uuids = [client.SR.get_uuid(sr) for sr in case.srs]
     client.VM.add_to_other_config(case.vm, "disks", DISKS_XML.format(*uuids))
     client.VM.set_is_a_template(case.vm, True)
 
 
 def with_snapshot(case: Case) -> None:
-    case.snapshot = case.again(case.client.VM.snapshot, case.vm, "kept")  # type: ignore[attr-defined]
+    case.snapshot = case.client.VM.snapshot(case.vm, "kept")
 
 
 def with_checkpoint(case: Case) -> None:
     case.start()
-    case.snapshot = case.again(case.client.VM.checkpoint, case.vm, "kept")  # type: ignore[attr-defined]
-    case.again(case.client.VM.hard_shutdown, case.vm)
-
-
-def rewired(case: Case) -> None:
-    client = case.client
-    bridge = {"name_label": "another", "name_description": "", "MTU": "1500", "other_config": {}}
-    case.network = client.network.create(bridge)
-    client.VM.migrate_send(case.vm, {"host": case.scene.host}, True, {}, {case.card: case.network}, {})
+    case.snapshot = case.client.VM.checkpoint(case.vm, "kept")
+    case.client.VM.hard_shutdown(case.vm)
 
 
 def moved(case: Case) -> None:
@@ -137,31 +126,114 @@ def of_vm(message: str, *params: object) -> Callable[[Case], object]:
     return lambda case: case.client(f"VM.{message}", case.vm, *params)
 
 
+NEEDS = {
+    "start": (
+        "simulator.create simulator.create.devices simulator.create.memory simulator.unpause "
+        "storage.activate storage.attach network-simulator.bring_up"
+    ),
+    "start paused": (
+        "simulator.create simulator.create.devices simulator.create.memory storage.activate "
+        "storage.attach network-simulator.bring_up"
+    ),
+    "clean_shutdown": "simulator.await_shutdown simulator.destroy simulator.request_shutdown",
+    "hard_shutdown": "simulator.destroy",
+    "clean_reboot": (
+        "simulator.await_shutdown simulator.create simulator.create.devices simulator.create.memory "
+        "simulator.destroy simulator.request_shutdown simulator.unpause"
+    ),
+    "hard_reboot": (
+        "simulator.create simulator.create.devices simulator.create.memory simulator.destroy simulator.unpause"
+    ),
+    "suspend": (
+        "simulator.await_shutdown simulator.destroy simulator.request_shutdown simulator.save "
+        "simulator.save.write storage.create storage.open_for_writing"
+    ),
+    "resume": (
+        "simulator.restore simulator.restore.devices simulator.unpause storage.activate storage.attach "
+        "storage.open_for_reading network-simulator.bring_up"
+    ),
+    "checkpoint": (
+        "simulator.await_shutdown simulator.request_shutdown simulator.resume_in_place simulator.save "
+        "simulator.save.write storage.create storage.open_for_writing storage.snapshot"
+    ),
+    "snapshot": "storage.snapshot",
+    "snapshot of a running VM": "storage.snapshot",
+    "clone": "storage.clone",
+    "copy": "storage.create storage.find storage.open_for_reading storage.open_for_writing",
+    "csvm": "storage.clone",
+    "provision": "storage.create",
+    "revert": "storage.clone",
+    "revert to memory": "storage.clone",
+    "VBD.plug": "simulator.plug_disk storage.activate storage.attach",
+    "VIF.plug": "simulator.plug_nic",
+    "migrate_send": "storage.open_for_reading",
+    "pool_migrate": (
+        "simulator.await_shutdown simulator.destroy simulator.request_shutdown simulator.restore "
+        "simulator.restore.devices simulator.save simulator.save.write simulator.unpause "
+        "storage.activate storage.attach network-simulator.bring_up"
+    ),
+}
+"""The driver operations that each operation needs: `test_whatever_else_fails_once` shows that this is all."""
+
 DEEDS = {
-    "start": Deed(nothing, of_vm("start", False, False), "Running"),
-    "start paused": Deed(nothing, of_vm("start", True, False), "Paused"),
-    "clean_shutdown": Deed(Case.start, of_vm("clean_shutdown"), "Halted", all_or_nothing=False),
-    "hard_shutdown": Deed(Case.start, of_vm("hard_shutdown"), "Halted", all_or_nothing=False),
-    "clean_reboot": Deed(Case.start, of_vm("clean_reboot"), "Running", all_or_nothing=False),
-    "hard_reboot": Deed(Case.start, of_vm("hard_reboot"), "Running", all_or_nothing=False),
-    "suspend": Deed(Case.start, of_vm("suspend"), "Suspended"),
-    "resume": Deed(Case.suspend, of_vm("resume", False, False), "Running"),
-    "checkpoint": Deed(Case.start, of_vm("checkpoint", "checkpoint"), "Running"),
-    "snapshot": Deed(nothing, of_vm("snapshot", "snapshot"), "Halted"),
-    "snapshot of a running VM": Deed(Case.start, of_vm("snapshot", "snapshot"), "Running"),
-    "clone": Deed(nothing, of_vm("clone", "clone"), "Halted"),
-    "copy": Deed(nothing, of_vm("copy", "copy", NULL), "Halted"),
-    "csvm": Deed(Case.suspend, of_vm("csvm"), "Suspended"),
-    "provision": Deed(as_template, of_vm("provision"), "Halted"),
-    "revert": Deed(with_snapshot, lambda case: case.client.VM.revert(case.snapshot), "Halted"),
-    "revert to memory": Deed(with_checkpoint, lambda case: case.client.VM.revert(case.snapshot), "Suspended"),
-    "VBD.plug": Deed(with_hot_disk, lambda case: case.client.VBD.plug(case.drives[-1]), "Running"),
-    "VIF.plug": Deed(with_hot_card, lambda case: case.client.VIF.plug(case.card), "Running"),
-    "migrate_send": Deed(nothing, moved, "Halted"),
+    "start": Deed(
+        nothing,
+        of_vm("start", False, False),
+        "Running",
+        NEEDS["start"],
+    ),
+    "start paused": Deed(nothing, of_vm("start", True, False), "Paused", NEEDS["start paused"]),
+    "clean_shutdown": Deed(
+        Case.start, of_vm("clean_shutdown"), "Halted", NEEDS["clean_shutdown"], all_or_nothing=False
+    ),
+    "hard_shutdown": Deed(Case.start, of_vm("hard_shutdown"), "Halted", NEEDS["hard_shutdown"], all_or_nothing=False),
+    "clean_reboot": Deed(
+        Case.start,
+        of_vm("clean_reboot"),
+        "Running",
+        NEEDS["clean_reboot"],
+        all_or_nothing=False,
+    ),
+    "hard_reboot": Deed(
+        Case.start,
+        of_vm("hard_reboot"),
+        "Running",
+        NEEDS["hard_reboot"],
+        all_or_nothing=False,
+    ),
+    "suspend": Deed(Case.start, of_vm("suspend"), "Suspended", NEEDS["suspend"]),
+    "resume": Deed(
+        Case.suspend,
+        of_vm("resume", False, False),
+        "Running",
+        NEEDS["resume"],
+    ),
+    "checkpoint": Deed(
+        Case.start,
+        of_vm("checkpoint", "checkpoint"),
+        "Running",
+        NEEDS["checkpoint"],
+    ),
+    "snapshot": Deed(nothing, of_vm("snapshot", "snapshot"), "Halted", NEEDS["snapshot"]),
+    "snapshot of a running VM": Deed(
+        Case.start, of_vm("snapshot", "snapshot"), "Running", NEEDS["snapshot of a running VM"]
+    ),
+    "clone": Deed(nothing, of_vm("clone", "clone"), "Halted", NEEDS["clone"]),
+    "copy": Deed(nothing, of_vm("copy", "copy", NULL), "Halted", NEEDS["copy"]),
+    "csvm": Deed(Case.suspend, of_vm("csvm"), "Suspended", NEEDS["csvm"]),
+    "provision": Deed(as_template, of_vm("provision"), "Halted", NEEDS["provision"]),
+    "revert": Deed(with_snapshot, lambda case: case.client.VM.revert(case.snapshot), "Halted", NEEDS["revert"]),
+    "revert to memory": Deed(
+        with_checkpoint, lambda case: case.client.VM.revert(case.snapshot), "Suspended", NEEDS["revert to memory"]
+    ),
+    "VBD.plug": Deed(with_hot_disk, lambda case: case.client.VBD.plug(case.drives[-1]), "Running", NEEDS["VBD.plug"]),
+    "VIF.plug": Deed(with_hot_card, lambda case: case.client.VIF.plug(case.card), "Running", NEEDS["VIF.plug"]),
+    "migrate_send": Deed(nothing, moved, "Halted", NEEDS["migrate_send"]),
     "pool_migrate": Deed(
         Case.start,
         lambda case: case.client.VM.pool_migrate(case.vm, case.scene.host, {}),
         "Running",
+        NEEDS["pool_migrate"],
         all_or_nothing=False,
     ),
 }
@@ -235,7 +307,7 @@ def take_away(case: Case, made: set[str]) -> list[str]:
     for sr in case.srs:
         case.scene.check_rows_follow_storage(sr)
         for vdi in client.SR.get_VDIs(sr):
-            case.again(client.VDI.destroy, vdi)
+            client.VDI.destroy(vdi)
         client.PBD.unplug(case.scene.pbd(sr))
         client.SR.forget(sr)
     client.network.destroy(case.network)
@@ -244,21 +316,34 @@ def take_away(case: Case, made: set[str]) -> list[str]:
     return found
 
 
-def play(scene: Scene, deed: Deed, faulty: dict[str, str], key: str, wish: str) -> tuple[bool, list[str]]:
+def wish_for(case: Case, door: str, operation: str, kind: str) -> Callable[[], None]:
+    """Let an operation fail once; the answer takes back a wish that did not come true."""
+    if door == "storage":
+        handle: Any = case.scene.repositories.get(case.scene.db, case.srs[1])
+        handle._faults = Faults({f"fault-{operation}": f"{kind}:1"})
+
+        def unwish() -> None:
+            handle._faults = Faults({})
+
+        return unwish
+    client, host, key = case.client, case.scene.host, f"{door}:fault:{operation}"
+    client.host.add_to_other_config(host, key, f"{kind},times=1")
+    return lambda: client.host.remove_from_other_config(host, key)
+
+
+def play(scene: Scene, deed: Deed, door: str, operation: str, kind: str = "") -> tuple[bool, list[str]]:
     """Let a fault strike a deed; answers whether it did, and what is wrong afterwards."""
-    client, host = scene.client, scene.host
+    client = scene.client
     before_all, contradicted = set(client.VM.get_all()), contradictions(scene)
 
     def contradicting() -> list[str]:
         found = eventually(lambda: contradictions(scene), lambda now: now == contradicted, seconds=5)
         return [one for one in found if one not in contradicted]
 
-    case = Case(scene, faulty)
+    case = Case(scene)
     deed.prepare(case)
+    unwish = wish_for(case, door, operation, kind or (UNAVAILABLE if door == "storage" else "error"))
     before = everything(scene)
-    if key:
-        client.host.add_to_other_config(host, key, wish)
-        before = everything(scene)
     struck, problems = False, []
     try:
         deed.act(case)
@@ -268,14 +353,15 @@ def play(scene: Scene, deed: Deed, faulty: dict[str, str], key: str, wish: str) 
             problems.append(str(failure))
         if deed.all_or_nothing:
             problems += differences(before, everything(scene))
-    if key:
-        client.host.remove_from_other_config(host, key)
+    unwish()
     problems += contradicting()
     if struck and not problems:
         state = client.VM.get_power_state(case.vm)
         if not deed.all_or_nothing and state == "Halted":
             if deed.ends_in == "Running":
                 client.VM.start(case.vm, False, False)
+        elif not deed.all_or_nothing and state == "Suspended":
+            client.VM.resume(case.vm, False, False)
         else:
             try:
                 deed.act(case)
@@ -291,54 +377,41 @@ def play(scene: Scene, deed: Deed, faulty: dict[str, str], key: str, wish: str) 
     return struck, problems
 
 
-# Which operations a fault must strike at all; a sweep that strikes nothing proves nothing.
-@pytest.mark.parametrize("name", DEEDS)
-def test_a_fault_of_the_hypervisor_leaves_nothing(scene: Scene, name: str) -> None:
-    check(scene, name, [({}, f"simulator:fault:{operation}", "error,times=1") for operation in sorted(HYPERVISOR)])
+DOORS = {
+    "simulator": sorted(HYPERVISOR),
+    "storage": sorted(STORAGE),
+    "network-simulator": sorted(NETWORK),
+}
+EVERY = [(door, operation) for door, operations in DOORS.items() for operation in operations]
+
+
+def needed(deed: Deed, door: str, operation: str) -> bool:
+    return f"{door}.{operation}" in deed.needs.split()
 
 
 @pytest.mark.parametrize("name", DEEDS)
-def test_a_fault_of_the_storage_leaves_nothing(scene: Scene, name: str) -> None:
-    faults = [(operation, number) for operation in STORAGE for number in (UNAVAILABLE,)] + [("create", FULL)]
-    check(scene, name, [({f"fault-{operation}": f"{number}:1"}, "", "") for operation, number in faults])
+def test_what_an_operation_needs_fails_once(scene: Scene, name: str) -> None:
+    deed = DEEDS[name]
+    for door, operation in EVERY:
+        if needed(deed, door, operation):
+            struck, problems = play(scene, deed, door, operation)
+            assert (operation, struck, problems) == (operation, True, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DEEDS)
-def test_a_fault_of_the_network_leaves_nothing(scene: Scene, name: str) -> None:
-    check(scene, name, [({}, f"network-simulator:fault:{operation}", "error,times=1") for operation in sorted(NETWORK)])
+def test_whatever_else_fails_once(scene: Scene, name: str) -> None:
+    deed = DEEDS[name]
+    for door, operation in EVERY:
+        if not needed(deed, door, operation):
+            struck, problems = play(scene, deed, door, operation)
+            assert (operation, struck, problems) == (operation, False, [])
 
 
-def check(scene: Scene, name: str, wishes: list[tuple[dict[str, str], str, str]]) -> None:
-    problems = []
-    for faulty, key, wish in wishes:
-        _, found = play(scene, DEEDS[name], faulty, key, wish)
-        problems += [f"{key or faulty}: {problem}" for problem in found]
-        assert problems == []
-
-
-@pytest.mark.parametrize(
-    ("name", "operations"),
-    {
-        "start": {"create", "create.memory", "create.devices", "unpause"},
-        "resume": {"restore", "restore.devices", "unpause"},
-        "suspend": {"request_shutdown", "await_shutdown", "save", "save.write", "destroy"},
-        "checkpoint": {"request_shutdown", "await_shutdown", "save", "save.write", "resume_in_place"},
-        "clean_reboot": {"request_shutdown", "await_shutdown", "destroy", "create", "unpause"},
-        "VBD.plug": {"plug_disk"},
-        "VIF.plug": {"plug_nic"},
-    }.items(),
-)
-def test_the_sweep_strikes(scene: Scene, name: str, operations: set[str]) -> None:
-    struck = {
-        operation
-        for operation in operations
-        if play(scene, DEEDS[name], {}, f"simulator:fault:{operation}", "error,times=1")[0]
-    }
-    assert struck == operations
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["start", "suspend", "resume", "checkpoint", "clean_reboot", "pool_migrate"])
 @pytest.mark.parametrize("kind", ["crash", "timeout", "refused", "busy", "out_of_memory", "damaged"])
 def test_other_kinds_of_faults_leave_nothing(scene: Scene, name: str, kind: str) -> None:
-    operations = ("create.devices", "await_shutdown", "save", "restore", "unpause", "resume_in_place")
-    check(scene, name, [({}, f"simulator:fault:{operation}", f"{kind},times=1") for operation in operations])
+    for operation in ("create.devices", "await_shutdown", "save", "restore", "unpause", "resume_in_place"):
+        _, problems = play(scene, DEEDS[name], "simulator", operation, kind)
+        assert (operation, problems) == (operation, [])

@@ -406,10 +406,6 @@ def test_destroying_data_leaves_the_record_of_changes(
     assert refusal(house.client.VDI.data_destroy, disk)[0] == "OPERATION_NOT_ALLOWED"
 
 
-def test_no_nbd_server_is_claimed(house: StorageHouse, disk: str) -> None:
-    assert house.client.VDI.get_nbd_info(disk) == []
-
-
 # Failures leave rows and storage in agreement
 
 

@@ -80,7 +80,7 @@ def test_a_log_in_takes_two_to_four_arguments(running, count):
 SCALARS = {
     "string": ("VM", "name_label", "Zürich <&> \U0001f600"),
     "empty string": ("VM", "name_description", ""),
-    "bool": ("VM", "is_a_template", True),
+    "bool": ("pool", "policy_no_vendor_device", True),
     "int": ("VM", "user_version", "7"),
     "enum": ("VM", "actions_after_reboot", "destroy"),
     "ref": ("VM", "affinity", "host"),
@@ -96,9 +96,10 @@ def test_a_field_of_each_kind_is_set_and_read_back(session, one_vm, kind):
     if value == "host":
         value = session.xenapi.host.get_all()[0]
     messages = getattr(session.xenapi, entity)
-    getattr(messages, f"set_{field}")(one_vm, value)
-    assert getattr(messages, f"get_{field}")(one_vm) == value
-    assert messages.get_record(one_vm)[field] == value
+    target = one_vm if entity == "VM" else messages.get_all()[0]
+    getattr(messages, f"set_{field}")(target, value)
+    assert getattr(messages, f"get_{field}")(target) == value
+    assert messages.get_record(target)[field] == value
 
 
 def test_a_set_is_added_to_and_removed_from(session, one_vm):

@@ -286,3 +286,53 @@ def test_threads_parse_at_the_same_time_each_with_its_own_parser():
     for thread in threads:
         thread.join()
     assert found == [True] * 4
+
+
+PLAIN_PARAMS = st.one_of(
+    st.text(alphabet="ab <>&]\n\t\r.é\x00", max_size=8),
+    st.booleans(),
+    st.floats(allow_nan=False),
+    st.lists(st.text(alphabet="vm/*& ", max_size=6), max_size=4),
+    st.integers(-9, 9),
+)
+BLANKS = st.sampled_from(["", "\n", " \t\n"])
+PIECES = st.sampled_from(
+    [
+        *("<?xml version='1.0'?>", "<?xml version='1.0' encoding='utf-8'?>", "<methodCall>", "</methodCall>"),
+        *("<methodName>", "</methodName>", "<params>", "</params>", "<param>", "</param>", "<value>", "</value>"),
+        *("<string>", "</string>", "<array>", "<data>", "</data>", "</array>", "<boolean>1</boolean>", "<boolean>"),
+        *("<double>1.5</double>", "<double>x</double>", "]]>", "&amp;", " ", "VM.x", "a", "<value/>", "<!-- c -->"),
+    ]
+)
+
+
+def agrees_with_the_parser(document: bytes) -> bool:
+    """Say whether the document was plain; what is read of a plain one must be what the parser reads."""
+    plain = xmlrpc.plain_call(document)
+    if plain is None:
+        return False
+    parsed = xmlrpc.parsed_call(document)
+    assert plain == parsed
+    assert [type(param) for param in plain[1]] == [type(param) for param in parsed[1]]
+    return True
+
+
+@given(st.lists(PLAIN_PARAMS, max_size=4), BLANKS, st.sampled_from(["VM.x", " VM.x\n", ""]))
+def test_a_plain_call_is_read_as_the_parser_reads_it(params, blank, name):
+    for document in (render_call(name, params), standard.dumps(tuple(params), name).encode()):
+        agrees_with_the_parser(document.replace(b"><", f">{blank}<".encode()))
+        agrees_with_the_parser(document)
+
+
+@given(st.lists(PIECES, max_size=6), st.lists(PIECES, max_size=4), st.integers(0, 200), st.integers(0, 40))
+def test_a_broken_call_is_never_taken_for_a_plain_one(inside, broken, at, gone):
+    document = f"<methodCall><methodName>VM.x</methodName><params>{''.join(inside)}</params></methodCall>"
+    agrees_with_the_parser(document.encode())
+    agrees_with_the_parser((document[:at] + "".join(broken) + document[at + gone :]).encode())
+
+
+def test_the_calls_of_common_clients_are_plain():
+    assert agrees_with_the_parser(render_call("event.from", ["s", ["vm", "VM/r"], "", 30.0, True]))
+    assert agrees_with_the_parser(standard.dumps(("s", ["vm", "task"], "", 30.0, True, ""), "event.from").encode())
+    assert agrees_with_the_parser(b'<?xml version="1.0" encoding="UTF-8"?>' + call_with("<value></value>")[21:])
+    assert not agrees_with_the_parser(call_with("<value>a]]&gt;</value>"))

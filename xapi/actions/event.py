@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -166,6 +166,7 @@ def from_(ctx: Context, classes: tuple[str, ...], token: str, timeout: float) ->
     """Answer the changes since a token as soon as there are some, or nothing when the time has passed."""
     wanted = subscription(ctx.db, classes)
     since = read_token(token)
+    seen = ctx.db.generation
     if since > ctx.db.generation:
         since = ctx.db.generation
     seconds = min(max(timeout, 0.0), LONGEST) if math.isfinite(timeout) else LONGEST
@@ -179,12 +180,13 @@ def from_(ctx: Context, classes: tuple[str, ...], token: str, timeout: float) ->
             return render_batch(ctx.form, changes, generation, counts)
         return None
 
-    return look(seconds <= 0) or _wait(ctx, wanted, seconds, look)
+    return look(seconds <= 0) or _wait(ctx, wanted, seconds, look, seen)
 
 
-def _wait(ctx: Context, wanted: Subscription, seconds: float, look: object) -> Waiting:
-    """Go on looking each time that something wanted changes."""
-    assert callable(look)
+def _wait(
+    ctx: Context, wanted: Subscription, seconds: float, look: Callable[[bool], Rendered | None], seen: int
+) -> Waiting:
+    """Go on looking each time that something wanted changes after the generation `seen`."""
 
     def attempt(last: bool) -> Outcome | None:
         def look_once() -> Outcome:
@@ -195,7 +197,7 @@ def _wait(ctx: Context, wanted: Subscription, seconds: float, look: object) -> W
         outcome = guarded("event.from", look_once)
         return None if outcome is NOTHING_YET or isinstance(outcome, Waiting) else outcome
 
-    return ctx.toolstack.events.wait([*wanted.keys()], seconds, attempt)
+    return ctx.toolstack.events.wait([*wanted.keys()], seconds, attempt, seen)
 
 
 NOTHING_YET = Done(())
@@ -224,6 +226,7 @@ def next_(ctx: Context) -> Rendered | Waiting:
     if not session.subscriptions:
         raise SESSION_NOT_REGISTERED(session.ref)
     wanted = subscription(ctx.db, session.subscriptions)
+    seen = ctx.db.generation
 
     def look(last: bool) -> Rendered | None:
         try:
@@ -236,7 +239,7 @@ def next_(ctx: Context) -> Rendered | Waiting:
             return None
         return Rendered(ctx.form.array(render_event(ctx.form, change) for change in changes))
 
-    return look(False) or _wait(ctx, wanted, LONGEST, look)
+    return look(False) or _wait(ctx, wanted, LONGEST, look, seen)
 
 
 @implements(api.get_current_id)

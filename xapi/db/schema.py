@@ -118,11 +118,12 @@ class StoredField:
 
 @dataclass(frozen=True, slots=True)
 class StoredClass:
-    """The table of a class and its columns in the order of the fields."""
+    """The table of a class, its columns in the order of the fields, and the places of those in the row."""
 
     entity: type[Entity]
     table: Table
     columns: tuple[StoredField, ...]
+    indices: frozenset[int]
 
 
 def stored_fields(entity: type[Entity]) -> tuple[StoredField, ...]:
@@ -142,7 +143,7 @@ def _stored_class(entity: type[Entity]) -> StoredClass:
         Column(REF_COLUMN, Text, primary_key=True),
         *(Column(column.column, column_type(column.field.type), nullable=True) for column in columns),
     )
-    return StoredClass(entity, table, columns)
+    return StoredClass(entity, table, columns, frozenset(column.field.index for column in columns))
 
 
 # Messages are declared as living outside the database; here they are rows like others, durable and told in events.

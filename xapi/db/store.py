@@ -10,7 +10,10 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, Engine, bindparam, create_engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import StaticPool
-from sqlalchemy.sql.expression import Executable
+from sqlalchemy.sql.compiler import Compiled, SQLCompiler
+from sqlalchemy.sql.expression import Delete as DeleteRows
+from sqlalchemy.sql.expression import Insert as InsertRow
+from sqlalchemy.sql.expression import Update as UpdateRow
 
 from xapi.datamodel.model import Entity
 from xapi.db.schema import REF_COLUMN, SETTINGS, STORED, StoredClass
@@ -68,12 +71,33 @@ def sqlite_url(path: Path) -> str:
     return f"sqlite:///{path}"
 
 
+class _Statement:
+    """A statement in the words of the database, which SQLAlchemy has found once and need not find again.
+
+    Fit for values that the driver takes as they are, which is all that `StoredField.store` answers.
+    """
+
+    __slots__ = ("_order", "_text")
+
+    def __init__(self, compiled: Compiled) -> None:
+        assert isinstance(compiled, SQLCompiler)
+        self._text = str(compiled)
+        self._order = compiled.positiontup
+
+    def execute(self, connection: Connection, values: Mapping[str, Any]) -> None:
+        """Do it with these values."""
+        order = self._order
+        connection.exec_driver_sql(
+            self._text, dict(values) if order is None else tuple([values[name] for name in order])
+        )
+
+
 class Store:
     """The stored database. `write` must be called by one thread at a time."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._statements: dict[tuple[object, ...], Executable] = {}
+        self._statements: dict[tuple[object, ...], _Statement] = {}
         self._connection: Connection | None = None
 
     def load(self) -> Iterator[tuple[type[Entity], list[Entity]]]:
@@ -112,19 +136,20 @@ class Store:
         match operation:
             case Insert(row=row):
                 values = {column.column: column.store(row[column.field.index]) for column in stored.columns}
-                connection.execute(self._statement("insert", stored, ()), {REF_COLUMN: row[0], **values})
+                self._statement("insert", stored, ()).execute(connection, {REF_COLUMN: row[0], **values})
             case Update(row=row, indices=indices):
                 columns = [column for column in stored.columns if column.field.index in indices]
                 values = {f"v{column.field.index}": column.store(row[column.field.index]) for column in columns}
-                connection.execute(self._statement("update", stored, indices), {KEY: row[0], **values})
+                self._statement("update", stored, indices).execute(connection, {KEY: row[0], **values})
             case Delete(ref=ref):
-                connection.execute(self._statement("delete", stored, ()), {KEY: ref})
+                self._statement("delete", stored, ()).execute(connection, {KEY: ref})
 
-    def _statement(self, verb: str, stored: StoredClass, indices: tuple[int, ...]) -> Executable:
+    def _statement(self, verb: str, stored: StoredClass, indices: tuple[int, ...]) -> _Statement:
         """A statement that is built once for each shape and then only given values."""
         name = (verb, stored.entity, indices)
-        statement = self._statements.get(name)
-        if statement is None:
+        kept = self._statements.get(name)
+        if kept is None:
+            statement: InsertRow | UpdateRow | DeleteRows
             table = stored.table
             this = table.c[REF_COLUMN] == bindparam(KEY)
             match verb:
@@ -139,8 +164,8 @@ class Store:
                         if column.field.index in indices
                     }
                     statement = table.update().where(this).values(changed)
-            self._statements[name] = statement
-        return statement
+            kept = self._statements[name] = _Statement(statement.compile(self._engine))
+        return kept
 
     def close(self) -> None:
         """Let the database go."""

@@ -18,6 +18,8 @@ from xapi.db.database import Database
 from xapi.rpc.call import Outcome, Waiting
 from xapi.system.clock import Clock
 
+FEW = 64  # timers that may be kept for nothing
+
 Attempt = Callable[[bool], Outcome | None]  # told whether this is the last one
 
 
@@ -41,6 +43,7 @@ class EventFeed:
         self._clock = clock
         self._woken: deque[_Waiter] = deque()
         self._timers: list[tuple[float, int, _Waiter]] = []
+        self._over = 0  # of the timers, those whose waiter is done
         self._numbers = itertools.count()
         self._changed = Condition()
         self._stopping = False
@@ -58,8 +61,11 @@ class EventFeed:
         if self._thread.is_alive():
             self._thread.join()
 
-    def wait(self, keys: Iterable[Key], seconds: float, attempt: Attempt) -> Waiting:
-        """Wait for a change of the keys until `attempt` has an outcome, or the seconds have passed."""
+    def wait(self, keys: Iterable[Key], seconds: float, attempt: Attempt, seen: int) -> Waiting:
+        """Wait for a change of the keys until `attempt` has an outcome, or the seconds have passed.
+
+        `seen` is a generation up to which there is nothing to tell.
+        """
         deadline = self._clock.monotonic() + seconds if math.isfinite(seconds) else math.inf
 
         def begin(deliver: Callable[[Outcome], None]) -> Callable[[], None]:
@@ -68,12 +74,14 @@ class EventFeed:
             with self._changed:
                 if deadline is not math.inf:
                     heapq.heappush(self._timers, (deadline, next(self._numbers), waiter))
-            # Something may have changed before the waiter was registered, so it looks once more.
-            self._wake(waiter)
+                    if self._timers[0][2] is waiter:
+                        self._changed.notify()
+            if self._database.generation != seen:
+                # Something may have changed before the waiter was registered, so it looks once more.
+                self._wake(waiter)
 
             def cancel() -> None:
-                waiter.done = True
-                waiter.forget()
+                self._finish(waiter)
 
             return cancel
 
@@ -85,6 +93,20 @@ class EventFeed:
                 waiter.queued = True
                 self._woken.append(waiter)
                 self._changed.notify()
+
+    def _finish(self, waiter: _Waiter) -> None:
+        waiter.forget()
+        with self._changed:
+            if waiter.done:
+                return
+            waiter.done = True
+            if waiter.deadline is not math.inf:
+                self._over += 1
+                if self._over > FEW and self._over * 2 > len(self._timers):
+                    # Without this, whoever waits an hour and is told at once would be remembered for an hour.
+                    self._timers = [timer for timer in self._timers if not timer[2].done]
+                    heapq.heapify(self._timers)
+                    self._over = 0
 
     def _next(self) -> tuple[_Waiter, bool] | None:
         """The waiter to look after now and whether its time has come; None when stopping."""
@@ -103,7 +125,9 @@ class EventFeed:
                             break
                     heapq.heappop(self._timers)
                     if not waiter.done:
+                        waiter.deadline = math.inf
                         return waiter, True
+                    self._over -= 1
                     seconds = None
                 self._changed.wait(seconds)
         return None
@@ -118,6 +142,5 @@ class EventFeed:
                 continue
             outcome = waiter.attempt(last)
             if outcome is not None:
-                waiter.done = True
-                waiter.forget()
+                self._finish(waiter)
                 waiter.deliver(outcome)

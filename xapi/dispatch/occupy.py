@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from xapi import lifecycle
-from xapi.datamodel.classes import Task
+from xapi.datamodel.classes import VM, Pool, Task
 from xapi.datamodel.model import Entity
 from xapi.datamodel.types import WireEnum
-from xapi.db.database import Database, Transaction
+from xapi.db.database import Database, Transaction, changed_fields
 from xapi.dispatch.context import Context
 
 NO_TABLE = frozenset({Task})  # tasks keep their own
+
+# What people and clients note down, and no lifecycle looks at; other_config only where no key of it means anything.
+NOTES = frozenset({"name_label", "name_description", "tags", "other_config"})
+MEANT = frozenset({VM, Pool})  # the classes whose other_config the lifecycles look into
 
 
 @contextmanager
@@ -46,6 +51,8 @@ def _current(row: Entity) -> dict[str, WireEnum]:
 
 def derive_allowed_operations(transaction: Transaction) -> None:
     """Fill `allowed_operations` of what a transaction touches, and of what depends on that."""
+    if _notes_only(transaction):
+        return
     affected: dict[tuple[type[Entity], str], None] = {}
     for entity, ref in list(transaction.touched):
         row = transaction.changes[(entity, ref)]
@@ -63,6 +70,25 @@ def derive_allowed_operations(transaction: Transaction) -> None:
             allowed = lifecycle.allowed_operations(transaction, row)
             if row[entity.field_named["allowed_operations"].index] != allowed:
                 transaction.refill(entity, ref, allowed_operations=allowed)
+
+
+@cache
+def _notes(entity: type[Entity]) -> frozenset[int]:
+    """The places of the fields that no lifecycle looks at."""
+    names = NOTES - {"other_config"} if entity in MEANT else NOTES
+    return frozenset(field.index for field in entity.fields if field.name in names)
+
+
+def _notes_only(transaction: Transaction) -> bool:
+    """Say whether a transaction changes nothing but notes. One that changes nothing at all wants what is derived."""
+    for entity, ref in transaction.touched:
+        old, new = transaction.before(entity, ref), transaction.changes[(entity, ref)]
+        if old is None or new is None:
+            return False
+        changed = changed_fields(old, new)
+        if not changed or not _notes(entity).issuperset(changed):
+            return False
+    return True
 
 
 def fill_all_allowed_operations(database: Database) -> None:

@@ -8,10 +8,8 @@ from contextlib import ExitStack
 from typing import Any
 
 from xapi.datamodel.catalog import CATALOG, Kind, Method
-from xapi.datamodel.classes import Host
 from xapi.datamodel.errors import (
     HANDLE_INVALID,
-    HOST_OFFLINE,
     INTERNAL_ERROR,
     MESSAGE_METHOD_UNKNOWN,
     MESSAGE_PARAMETER_COUNT_MISMATCH,
@@ -24,6 +22,7 @@ from xapi.dispatch.authorise import authorise
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import IMPLEMENTATIONS, Implementation
 from xapi.dispatch.occupy import occupied
+from xapi.dispatch.place import assert_host_there, assert_served_here
 from xapi.dispatch.records import HANDLERS
 from xapi.dispatch.sessions import Session
 from xapi.dispatch.tasks import TaskInHand
@@ -35,7 +34,6 @@ from xapi.rpc.values import decode
 
 LOG = logging.getLogger("xapi.dispatch")
 ASYNC = ("Async.", "InternalAsync.")
-LOOKED_UP_FIRST = frozenset({"host.apply_updates", "Cluster_host.create"})
 NOBODY = Session(ref="", user="")
 
 METHODS: dict[str, Method] = CATALOG.methods | {  # type: ignore[operator]
@@ -86,6 +84,7 @@ class Performer:
     def _admitted(self, call: Call, method: Method, *, asynchronous: bool) -> Outcome | Waiting:
         given = call.params[1:] if method.session else call.params
         params = decoded(method, given, len(call.params) - method.session)
+        assert_served_here(self.toolstack.place, method)
         if method.session:
             session = self.toolstack.sessions.get(call.params[0])
             if method.state == "removed":
@@ -154,22 +153,9 @@ def run_message(ctx: Context, wire_name: str, *params: Any) -> Any:
 
 def check_first(ctx: Context, method: Method, params: list[Any], implementation: Implementation | None) -> None:
     """Refuse a call about an object that is not there, or for a host that is not there."""
-    if implementation is not None and implementation.runs_on:
-        index = [param.name for param in method.params].index(implementation.runs_on)
-        if index and isinstance(method.params[0].type, RefType):
-            ctx.db.get(method.params[0].type.entity, params[0])
-        if ctx.find(method.params[index].type.entity, params[index]) is None:  # type: ignore[union-attr]
-            raise HOST_OFFLINE(params[index])
+    runs_on = implementation.runs_on if implementation is not None else ""
+    if assert_host_there(ctx.db, method, params, runs_on, implemented=implementation is not None):
         return
-    if implementation is None:
-        # What is not implemented would be sent to the host that it names, if that were there.
-        for param, value in zip(method.params, params, strict=True):
-            if (
-                param.type == RefType(Host)
-                and method.wire_name not in LOOKED_UP_FIRST
-                and ctx.find(Host, value) is None
-            ):
-                raise HOST_OFFLINE(value)
     if params and isinstance(method.params[0].type, RefType):
         entity = method.params[0].type.entity
         if entity.stored and ctx.find(entity, params[0]) is None:

@@ -32,7 +32,8 @@ class TaskInHand:
         self._session = session
         self._kept = kept
         self._ref: Ref[TaskRow] | None = None
-        self._cancelled = Event()
+        self._stop: Event | None = None  # made when somebody waits for it; most calls are over before
+        self._stopped = False
         self.result = ""
 
     @property
@@ -52,20 +53,28 @@ class TaskInHand:
     @property
     def cancelled(self) -> bool:
         """Say whether somebody wants the call to stop."""
-        return self._cancelled.is_set()
+        return self._stopped
 
     def cancel(self) -> None:
         """Ask the call to stop at its next step."""
-        self._cancelled.set()
+        with self._tasks.lock:
+            self._stopped = True
+            if self._stop is not None:
+                self._stop.set()
 
     def check(self) -> None:
         """Stop here if somebody wants that; TASK_CANCELLED."""
-        if self._cancelled.is_set():
+        if self._stopped:
             raise TASK_CANCELLED(self.ref)
 
     def pause(self, seconds: float) -> None:
         """Wait a little, or less if somebody wants the call to stop."""
-        self._cancelled.wait(seconds)
+        with self._tasks.lock:
+            if self._stop is None:
+                self._stop = Event()
+                if self._stopped:
+                    self._stop.set()
+        self._stop.wait(seconds)
 
     def progress(self, share: float) -> None:
         """Tell how far the call has come, from 0.0 to 1.0."""
@@ -98,7 +107,7 @@ class Tasks:
         self._database = database
         self._clock = clock
         self._this_host = this_host
-        self._lock = Lock()
+        self.lock = Lock()  # of what the calls under way share with those who cancel them
         self.in_hand: dict[str, TaskInHand] = {}
 
     def make_row(

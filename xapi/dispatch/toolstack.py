@@ -11,6 +11,7 @@ from xapi.datamodel.classes import Host, Pool
 from xapi.datamodel.model import Ref
 from xapi.db.database import Database
 from xapi.dispatch.events import EventFeed
+from xapi.dispatch.place import Place
 from xapi.dispatch.sessions import Sessions
 from xapi.dispatch.tasks import Tasks
 from xapi.hypervisor.interface import HypervisorDriver
@@ -31,6 +32,7 @@ class Toolstack:
     workers: ThreadPoolExecutor
     hypervisor: HypervisorDriver
     https_port: int = 443
+    place: Place = field(default_factory=Place)
     parts: dict[type[Any], Any] = field(default_factory=dict)
 
     @property

@@ -10,6 +10,7 @@ from xapi.datamodel.classes import SR, VDI, VM
 from xapi.datamodel.errors import (
     DEVICE_DETACH_REJECTED,
     DEVICE_NOT_ATTACHED,
+    DOMAIN_BUILDER_ERROR,
     DOMAIN_EXISTS,
     FAILED_TO_START_EMULATOR,
     HOST_NOT_ENOUGH_FREE_MEMORY,
@@ -94,6 +95,8 @@ def from_hypervisor(ctx: Context, error: HypervisorError) -> Failure:
             return OPERATION_NOT_ALLOWED(str(error))
         case hypervisor.InjectedFault():
             return FAILED_TO_START_EMULATOR(NULL, error.operation, str(error))
+        case hypervisor.ImageDamaged():
+            return DOMAIN_BUILDER_ERROR("restore", "", error.why)
         case _:
             return INTERNAL_ERROR(f"{type(error).__name__}: {error}")
 

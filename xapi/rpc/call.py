@@ -9,7 +9,7 @@ from xapi.rpc.forms import Form
 from xapi.rpc.http_message import Peer
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would cost each call a microsecond
 class Call:
     """A decoded request: the name and the parameters as the wire had them, and where it came from."""
 

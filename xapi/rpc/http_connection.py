@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 
 BLOCK = 256 * 1024  # bytes moved at once in bulk
 RECEIVE = 64 * 1024  # bytes read at once while looking for a head
+_HEAD_KEPT = 1024  # bytes of a head that are worth keeping for the next one to be compared with
 SMALL = 64 * 1024  # bytes that are worth joining to their head, or sending from a foreign thread
 _LARGE_SPIN = 0.005  # the same, while others wait to send large answers
 _SPIN = 0.02  # seconds that a worker waits for a slow reader before it parks the connection
@@ -168,6 +169,7 @@ class Connection:
         "host",
         "inbound",
         "keep_alive",
+        "last_head",
         "lingering",
         "lock",
         "outbound",
@@ -197,6 +199,7 @@ class Connection:
         self.inbound = bytearray()
         self.head: Head | None = None
         self.head_until = 0.0
+        self.last_head: tuple[bytes, Head] | None = None
         self.keep_alive = True
         self.lingering = False
         self.target: Simple | None = None
@@ -340,7 +343,7 @@ class Connection:
         while True:
             if inbound:
                 try:
-                    found = parse_head(inbound, limits.head_bytes, limits.header_count)
+                    found = self._find_head()
                 except MessageError as error:
                     return self.refuse(error.status, str(error))
                 if found is not None:
@@ -358,6 +361,18 @@ class Connection:
         self.head_until = 0.0
         self.keep_alive = self.head.keep_alive and not self.host.closing
         return self._choose(self.head)
+
+    def _find_head(self) -> tuple[Head, int] | None:
+        """Parse the head; most clients send the same one again and again, which then is known."""
+        inbound, last = self.inbound, self.last_head
+        if last is not None and inbound.startswith(last[0]):
+            return last[1], len(last[0])
+        limits = self.host.limits
+        found = parse_head(inbound, limits.head_bytes, limits.header_count)
+        if found is not None:
+            head, size = found
+            self.last_head = (bytes(inbound[:size]), head) if size <= _HEAD_KEPT else None
+        return found
 
     def _park_for_head(self) -> bool:
         limits = self.host.limits

@@ -9,6 +9,7 @@ import enum
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from html import escape
 from http import HTTPStatus
 from urllib.parse import unquote_to_bytes
@@ -75,7 +76,7 @@ class Head:
     expects_continue: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would cost each request a microsecond
 class Request:
     """One request: `path` is percent-decoded and without the query, `target` is as it was sent.
 
@@ -389,6 +390,11 @@ def render_head(status: int, headers: Iterable[tuple[str, str]], framing: str) -
 
     Raises ValueError for a header that would break the head apart.
     """
+    lines = _kept_lines(status, headers) if isinstance(headers, tuple) else _response_lines(status, headers)
+    return b"%b%b\r\n" % (lines, framing.encode("latin-1"))
+
+
+def _response_lines(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
     fields = [
         f"{name}: {value}\r\n"
         for name, value in headers
@@ -397,12 +403,21 @@ def render_head(status: int, headers: Iterable[tuple[str, str]], framing: str) -
     text = "".join(fields)
     if text.count("\n") != len(fields) or text.count("\r") != len(fields) or "\0" in text:
         raise ValueError("a response header contains a line break or a NUL")
-    return f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n{text}{framing}\r\n".encode("latin-1")
+    return f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n{text}".encode("latin-1")
 
 
 def wants_close(headers: Iterable[tuple[str, str]]) -> bool:
     """Say whether the response headers ask for the end of the connection."""
+    return _kept_close_wanted(headers) if isinstance(headers, tuple) else _close_wanted(headers)
+
+
+def _close_wanted(headers: Iterable[tuple[str, str]]) -> bool:
     return any(name.lower() == "connection" and value.lower() == "close" for name, value in headers)
+
+
+# Most responses have the same headers.
+_kept_lines = lru_cache(maxsize=256)(_response_lines)
+_kept_close_wanted = lru_cache(maxsize=256)(_close_wanted)
 
 
 def has_no_body(status: int) -> bool:

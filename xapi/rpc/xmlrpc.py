@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -49,6 +50,25 @@ _FAILURE_END: Final = b"</data></array></value></member></struct></value>" + _TA
 
 _BLANKS: Final = " \t\r\n"
 
+# A small call in the form that most clients write: strings, booleans, doubles and sets of strings, in ASCII without
+# anything that XML would have to be asked about. What does not fit goes to the parser.
+_PLAIN_BYTES: Final = 8192
+_SPACE: Final = r"[ \t\n]*+"
+_TEXT: Final = r"[\t\n\x20-\x25\x27-\x3b\x3d\x3f-\x7e]*+"
+_STRING: Final = rf"(?:<string>{_TEXT}</string>|{_TEXT})"
+_STRINGS: Final = rf"(?:{_SPACE}<value>{_STRING}</value>)*+{_SPACE}"
+_ANY: Final = rf"(?:<array><data>{_STRINGS}</data></array>|<boolean>[01]</boolean>|<double>{_TEXT}</double>|{_STRING})"
+_PLAIN_CALL: Final = re.compile(
+    r"""(?:<\?xml version=(?:'1\.0'|"1\.0")(?: encoding=(?:"UTF-8"|"utf-8"|'UTF-8'|'utf-8'))?\?>)?"""
+    rf"{_SPACE}<methodCall>{_SPACE}<methodName>({_TEXT})</methodName>{_SPACE}"
+    rf"<params>((?:{_SPACE}<param>{_SPACE}<value>{_ANY}</value>{_SPACE}</param>)*+){_SPACE}</params>"
+    rf"{_SPACE}</methodCall>{_SPACE}"
+)
+_PLAIN_PARAM: Final = re.compile(
+    r"<param>[^<]*<value>(?:<array><data>(.*?)</data>|<boolean>([01])|<double>([^<]*)|(?:<string>)?([^<]*))", re.DOTALL
+)
+_PLAIN_ITEM: Final = re.compile(r"<value>(?:<string>)?([^<]*)")
+
 
 class MalformedAnswer(ValueError):
     """A document that another host sent and that is no answer of the protocol."""
@@ -76,6 +96,42 @@ _PARSERS: Final = _Parsers()
 
 def parse_call(body: bytes) -> tuple[str, list[object]]:
     """Read a `methodCall`: the method's name and its parameters as wire values; `MalformedCall` when it is none."""
+    if len(body) <= _PLAIN_BYTES:
+        plain = plain_call(body)
+        if plain is not None:
+            return plain
+    return parsed_call(body)
+
+
+def plain_call(body: bytes) -> tuple[str, list[object]] | None:
+    """Read a call in its plainest form, at a fifth of the parser's cost; None when the parser must read it.
+
+    What it answers is what `parsed_call` answers.
+    """
+    try:
+        found = _PLAIN_CALL.fullmatch(body.decode("ascii"))
+        if found is None:
+            return None
+        method = found[1].strip(_BLANKS)
+        params = [_plain_value(param) for param in _PLAIN_PARAM.finditer(found[2])]
+    except ValueError:  # no ASCII, or no number
+        return None
+    return (method, params) if method else None
+
+
+def _plain_value(param: re.Match[str]) -> object:
+    which = param.lastindex or 4
+    if which == 4:
+        return param[4]
+    if which == 1:
+        return _PLAIN_ITEM.findall(param[1])
+    if which == 2:
+        return param[2] == "1"
+    return read_float(param[3].strip(_BLANKS))
+
+
+def parsed_call(body: bytes) -> tuple[str, list[object]]:
+    """Read a `methodCall` in any form, by the parser."""
     root = _document(body)
     if _name(root) != "methodCall":
         raise MalformedCall("the document is not a methodCall")

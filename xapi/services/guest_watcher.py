@@ -29,6 +29,7 @@ from xapi.hypervisor.interface import (
     DomainChanged,
     DomainEvent,
     DomainShutdown,
+    DomainState,
     GuestAgentChanged,
     HypervisorError,
     NoSuchDomain,
@@ -167,12 +168,22 @@ def reconcile(toolstack: Toolstack) -> None:
         state = domains.pop(row.uuid, None)
         ctx = system_context(toolstack, "start of the toolstack")
         try:
-            _reconcile(ctx, row, state.power if state is not None else None)
+            unheard = _stopped_unheard(row, state) if state is not None else None
+            if unheard is not None:
+                toolstack.workers.submit(follow_shutdown, toolstack, row.ref, row.domid, unheard)
+            else:
+                _reconcile(ctx, row, state.power if state is not None else None)
         except (Failure, HypervisorError) as problem:
             LOG.warning("VM %s could not be brought up to date: %s", row.uuid, problem)
     for uuid in domains:
         LOG.warning("domain %s belongs to no VM and is taken away", uuid)
         hypervisor.domains.destroy(uuid)
+
+
+def _stopped_unheard(row: VM, state: DomainState) -> ShutdownReason | None:
+    """Why a guest that was running has stopped by itself while nobody listened; None when it has not."""
+    ran = row.power_state is VmPowerState.RUNNING and row.domid == state.domid
+    return state.shutdown_reason if ran and state.power is Power.STOPPED else None
 
 
 def _reconcile(ctx: Context, row: VM, power: Power | None) -> None:
@@ -185,7 +196,7 @@ def _reconcile(ctx: Context, row: VM, power: Power | None) -> None:
         case Power.RUNNING | Power.PAUSED if recorded:
             note_alive(ctx, row.ref, VmPowerState.RUNNING if power is Power.RUNNING else VmPowerState.PAUSED)
         case _:
-            # Half a start, half a stop, or a guest that stopped while nobody listened.
+            # Half a start or half a stop.
             ctx.toolstack.hypervisor.domains.destroy(row.uuid)
             if recorded:
                 mark_halted(ctx, row.ref)

@@ -107,8 +107,23 @@ class BoundedFile(RotatingFileHandler):
     def __init__(self, path: Path, size: int = AUDIT_BYTES, files: int = AUDIT_FILES) -> None:
         super().__init__(path, maxBytes=size, backupCount=files, encoding="utf-8", errors="backslashreplace")
 
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line, formatted once; the file is this process's alone, so nobody else moves it aside."""
+        try:
+            line = self.format(record) + self.terminator
+            if self.stream is None:  # closed, yet somebody has something to tell
+                self.stream = self._open()
+            if self._bounded and self.stream.tell() + len(line) >= self.maxBytes:
+                self.doRollover()
+            self.stream.write(line)
+            self.stream.flush()
+        except (OSError, ValueError):
+            self.handleError(record)
+
     def _open(self) -> TextIOWrapper:
-        return _open_private(self.baseFilename, 0o600)
+        stream = _open_private(self.baseFilename, 0o600)
+        self._bounded = os.path.isfile(self.baseFilename)  # a pipe or a terminal has no size
+        return stream
 
 
 def _open_private(path: str, mode: int) -> TextIOWrapper:
@@ -147,6 +162,7 @@ def start_logging(level: str, file: Path | None, audit: Path) -> Logs:
     except OSError:
         main.close()
         raise
+    logging.logProcesses = logging.logMultiprocessing = False  # no line tells of them
     for handler in (main, audit_file):
         handler.setFormatter(OneLine())
     root = logging.getLogger()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import ipaddress
 import os
 import re
 import sys
@@ -24,6 +25,9 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 TABLES = ("simulator", "storage", "network")
 # sun_path of the kernel's sockaddr_un holds 108 bytes, one of them the closing NUL.
 LONGEST_SOCKET_PATH = 107
+
+
+IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class UsageError(Exception):
@@ -57,6 +61,7 @@ class Settings:
     sessions_per_originator: int
     sessions_total: int
     session_idle_hours: float
+    import_networks: tuple[IpNetwork, ...]
     simulator: Mapping[str, str]
     storage: Mapping[str, str]
     network: Mapping[str, str]
@@ -157,6 +162,16 @@ def _hours(given: _Given) -> float:
     return float(number)
 
 
+def _networks(given: _Given) -> tuple[IpNetwork, ...]:
+    wanted = 'a list of networks, such as ["10.0.0.0/8", "fd00::/8"]'
+    if not isinstance(given.value, list) or not all(isinstance(text, str) for text in given.value):
+        raise UsageError(f"{given.place} must be {wanted}.")
+    try:
+        return tuple(ipaddress.ip_network(text) for text in given.value)
+    except ValueError as problem:
+        raise UsageError(f"{given.place} must be {wanted}: {problem}.") from None
+
+
 def _table(given: _Given) -> dict[str, str]:
     if not isinstance(given.value, dict):
         raise given.refuse("a table of keys and values")
@@ -180,6 +195,7 @@ _CONVERTERS: dict[str, Callable[[_Given], object]] = {
     "sessions_per_originator": _count,
     "sessions_total": _count,
     "session_idle_hours": _hours,
+    "import_networks": _networks,
     **dict.fromkeys(TABLES, _table),
 }
 CONFIG_KEYS = tuple(_CONVERTERS)
@@ -194,8 +210,8 @@ class _Parser(argparse.ArgumentParser):
 
 _EPILOG = """\
 Every option but --config and --version can also stand in the TOML file, with _ for - (log_level = "debug"); the file
-has further keys: sessions_per_originator, sessions_total, session_idle_hours and the tables [simulator], [storage],
-[network]. An option on the command line overrules the file. See docs/running.md.
+has further keys: sessions_per_originator, sessions_total, session_idle_hours, import_networks and the tables
+[simulator], [storage], [network]. An option on the command line overrules the file. See docs/running.md.
 """
 
 
@@ -266,6 +282,7 @@ def _defaults(state: Path) -> dict[str, Any]:
         "sessions_per_originator": 500,
         "sessions_total": 200,
         "session_idle_hours": 24.0,
+        "import_networks": (),
         **{table: {} for table in TABLES},
     }
 

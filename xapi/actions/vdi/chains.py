@@ -13,18 +13,18 @@ from xapi.actions.sr.contents import PARENT, allocated, drop_disk, note_disk
 from xapi.actions.sr.work import Work, refusing, repositories_of, undoing, working_on_disk
 from xapi.actions.vdi.copies import copy_whole
 from xapi.actions.vdi.records import row_of
-from xapi.datamodel.classes import SR, VDI, Host, VDINbdServerInfo
+from xapi.datamodel.classes import SR, VDI, Host
 from xapi.datamodel.classes import vdi as api
 from xapi.datamodel.classes.sr import StorageOperations
 from xapi.datamodel.classes.vdi import VdiOperations, VdiType
-from xapi.datamodel.errors import VDI_IN_USE, VDI_INCOMPATIBLE_TYPE, VDI_NOT_MANAGED
+from xapi.datamodel.errors import VDI_IN_USE, VDI_NOT_MANAGED
 from xapi.datamodel.model import NOTHING, Map, Ref
 from xapi.db.database import Transaction
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import destroys, implements
 from xapi.dispatch.occupy import occupied
 from xapi.lifecycle.surroundings import driver_features
-from xapi.lifecycle.wording import operation_text, vdi_type_text
+from xapi.lifecycle.wording import operation_text
 from xapi.storage.interface import AttachedSr, Unsupported, VdiFacts, VdiMissing
 
 PASSED_ON: Final = (
@@ -259,15 +259,6 @@ def list_changed_blocks(ctx: Context, vdi_from: Ref[VDI], vdi_to: Ref[VDI]) -> s
             raise VDI_NOT_MANAGED(vdi_from)
         bitmap = under_way.handle.changed_blocks(base.location, under_way.vdi.location)
     return base64.b64encode(bitmap).decode()
-
-
-@implements(api.get_nbd_info)
-def get_nbd_info(ctx: Context, self: Ref[VDI]) -> tuple[VDINbdServerInfo, ...]:
-    """Where the disk can be read by NBD: nowhere, as no such server runs on this host."""
-    row = ctx.db.get(VDI, self)
-    if row.type is VdiType.CBT_METADATA:
-        raise VDI_INCOMPATIBLE_TYPE(self, vdi_type_text(row.type))
-    return ()
 
 
 @implements(api.generate_config, runs_on="host")

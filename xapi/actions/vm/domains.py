@@ -20,7 +20,7 @@ from xapi.datamodel.failure import Failure
 from xapi.datamodel.model import NULL, Ref
 from xapi.db.database import Transaction
 from xapi.dispatch.context import Context
-from xapi.hypervisor.interface import DomainKind, DomainState, GuestAgent, HypervisorError
+from xapi.hypervisor.interface import DomainKind, DomainState, GuestAgent, HypervisorError, NoSuchDomain
 from xapi.hypervisor.plan import Plan
 from xapi.hypervisor.run import Crew, run
 from xapi.hypervisor.steps import Step
@@ -200,6 +200,15 @@ def mark_halted(
             tell(ctx, transaction, alert, row)
     if old_image not in (NULL, image):
         discard_disk(ctx, old_image)
+
+
+def has_domain(ctx: Context, vm: Ref[VM]) -> bool:
+    """Say whether a VM has a domain here, in whatever state."""
+    try:
+        ctx.toolstack.hypervisor.domains.get(ctx.db.get(VM, vm).uuid)
+    except NoSuchDomain:
+        return False
+    return True
 
 
 def note_domain(ctx: Context, vm: Ref[VM]) -> None:

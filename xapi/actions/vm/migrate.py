@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from pathlib import Path
 
 from xapi.actions.vm.alerts import VmAlert
 from xapi.actions.vm.domain_config import domain_config
-from xapi.actions.vm.domains import mark_running, perform
+from xapi.actions.vm.domains import has_domain, mark_halted, mark_running, perform
 from xapi.actions.vm.placement import assert_can_boot
-from xapi.actions.vm.power import perform_or_halt
-from xapi.actions.vm.suspend import SUSPEND_SECONDS, image_file
+from xapi.actions.vm.suspend import SUSPEND_SECONDS, image_file, store_image
 from xapi.datamodel.classes import SR, VBD, VDI, VGPU, VIF, VM, GPUGroup, Host, Network
 from xapi.datamodel.classes import host_messages as host_api
 from xapi.datamodel.classes import vm_messages as api
@@ -18,9 +19,11 @@ from xapi.datamodel.classes.vm import VmOperations, VmPowerState
 from xapi.datamodel.errors import (
     HOST_NOT_LIVE,
     INVALID_VALUE,
+    VM_BAD_POWER_STATE,
     VM_HAS_VGPU,
     VM_MIGRATE_CONTACT_REMOTE_SERVICE_FAILED,
 )
+from xapi.datamodel.failure import Failure
 from xapi.datamodel.model import NOTHING, NULL, Ref
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import implements
@@ -28,7 +31,9 @@ from xapi.dispatch.occupy import assert_allowed, occupied
 from xapi.dispatch.perform import run_message
 from xapi.hypervisor import plan
 from xapi.hypervisor.interface import FileBackend
+from xapi.lifecycle.wording import power_text
 
+LOG = logging.getLogger("xapi.vm")
 TRUE = frozenset({"true", "1"})
 
 
@@ -43,8 +48,33 @@ def pool_migrate(ctx: Context, vm: Ref[VM], host: Ref[Host], options: Mapping[st
     with image_file(ctx, row) as path:
         image = FileBackend(str(path))
         perform(ctx, plan.suspend(config, image, SUSPEND_SECONDS))
-        perform_or_halt(ctx, vm, plan.resume(config, image, row.power_state is VmPowerState.PAUSED))
+        arrived = False
+        try:
+            perform(ctx, plan.resume(config, image, row.power_state is VmPowerState.PAUSED))
+            arrived = True
+        finally:
+            if not arrived and not has_domain(ctx, vm):
+                _keep_memory(ctx, row, path)
     mark_running(ctx, vm, row.power_state, VmAlert.MIGRATED)
+
+
+def _keep_memory(ctx: Context, row: VM, path: Path) -> None:
+    """Let a VM that could not be built anew be suspended, if its memory finds a place; else it is halted."""
+    image: str = NULL
+    try:
+        image = store_image(ctx, row, path)
+    except Failure as failure:
+        LOG.error("the memory of VM %s is lost, as it could not be stored: %s", row.uuid, failure)
+    mark_halted(ctx, row.ref, VmPowerState.HALTED if image == NULL else VmPowerState.SUSPENDED, image)
+
+
+@implements(api.restart_device_models)
+def restart_device_models(ctx: Context, self: Ref[VM]) -> None:
+    """Build a running VM's domain anew from its memory where it is, which starts its device emulation afresh."""
+    row = ctx.db.get(VM, self)
+    if row.power_state is not VmPowerState.RUNNING:
+        raise VM_BAD_POWER_STATE(self, power_text(VmPowerState.RUNNING), power_text(row.power_state))
+    run_message(ctx, "VM.pool_migrate", self, row.resident_on, {"live": "true"})
 
 
 @implements(host_api.migrate_receive, runs_on="host")
@@ -123,6 +153,21 @@ def assert_can_migrate(
     _check(ctx, row, dest, vdi_map, vif_map)
     with ctx.transaction() as transaction:
         assert_allowed(transaction, row, VmOperations.MIGRATE_SEND)
+
+
+@implements(api.assert_can_migrate_sender)
+def assert_can_migrate_sender(
+    ctx: Context,
+    vm: Ref[VM],
+    dest: Mapping[str, str],
+    live: bool,
+    vdi_map: Mapping[Ref[VDI], Ref[SR]],
+    vif_map: Mapping[Ref[VIF], Ref[Network]],
+    vgpu_map: Mapping[Ref[VGPU], Ref[GPUGroup]],
+    options: Mapping[str, str],
+) -> None:
+    """Do nothing, if this host could send the VM; else raise what keeps it from that."""
+    assert_can_migrate(ctx, vm, dest, live, vdi_map, vif_map, options, vgpu_map)
 
 
 @implements(api.migrate_send)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from xapi.actions.vm.domain_config import domain_config
-from xapi.datamodel.classes import PBD, PIF, SR, VBD, VDI, VIF, VM, Host, HostMetrics
+from xapi.datamodel.classes import PBD, PIF, SR, VBD, VDI, VIF, VM, Host, HostMetrics, VMGroup
 from xapi.datamodel.classes import vm_messages as api
 from xapi.datamodel.classes.vbd import VbdType
+from xapi.datamodel.classes.vm_group import PlacementPolicy
 from xapi.datamodel.errors import (
     HA_CONSTRAINT_VIOLATION_SR_NOT_SHARED,
     HOST_DISABLED,
@@ -21,6 +22,7 @@ from xapi.datamodel.failure import Failure
 from xapi.datamodel.model import NULL, Ref
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import implements
+from xapi.lifecycle.view import View
 
 
 def memory_needed(ctx: Context, row: VM) -> int:
@@ -97,7 +99,25 @@ def suitable_host(ctx: Context, row: VM) -> Ref[Host]:
     candidates = possible_hosts(ctx, row)
     if not candidates:
         raise NO_HOSTS_AVAILABLE()
-    return row.affinity if row.affinity in candidates else candidates[0]
+    return preferred(ctx.db, row, candidates)
+
+
+def preferred(view: View, row: VM, candidates: list[Ref[Host]]) -> Ref[Host]:
+    """The best of the hosts that a VM can run on: fewest companions of its group, then its affinity, then as listed.
+
+    A group with the policy anti_affinity spreads its members; other groups place them freely.
+    """
+
+    def companions(host: Ref[Host]) -> int:
+        count = 0
+        for ref in row.groups:
+            group = view.find(VMGroup, ref)
+            if group is not None and group.placement is PlacementPolicy.ANTI_AFFINITY:
+                members = (view.find(VM, member) for member in group.VMs if member != row.ref)
+                count += sum(member is not None and member.resident_on == host for member in members)
+        return count
+
+    return min(candidates, key=lambda host: (companions(host), host != row.affinity))
 
 
 @implements(api.get_possible_hosts)

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from xapi.actions.vm.alerts import VmAlert, tell
 from xapi.actions.vm.domain_config import domain_config
-from xapi.actions.vm.domains import mark_halted, mark_running, perform
+from xapi.actions.vm.domains import has_domain, mark_halted, mark_running, perform
 from xapi.actions.vm.placement import assert_can_boot, suitable_host
 from xapi.datamodel.classes import VM, Host
 from xapi.datamodel.classes import vm_messages as api
@@ -142,16 +142,8 @@ def perform_or_halt(ctx: Context, vm: Ref[VM], wanted: plan.Plan) -> None:
         perform(ctx, wanted)
         completed = True
     finally:
-        if not completed and not _has_domain(ctx, vm):
+        if not completed and not has_domain(ctx, vm):
             mark_halted(ctx, vm)
-
-
-def _has_domain(ctx: Context, vm: Ref[VM]) -> bool:
-    try:
-        ctx.toolstack.hypervisor.domains.get(ctx.db.get(VM, vm).uuid)
-    except NoSuchDomain:
-        return False
-    return True
 
 
 @implements(api.hard_reboot_internal)
@@ -168,7 +160,7 @@ def power_state_reset(ctx: Context, vm: Ref[VM]) -> None:
     if row.is_control_domain:
         raise VM_BAD_POWER_STATE(vm, "halted", "running")
     with occupied(ctx, VM, vm, VmOperations.POWER_STATE_RESET):
-        if _has_domain(ctx, vm):
+        if has_domain(ctx, vm):
             perform(ctx, plan.stop_hard(domain_config(ctx.db, row, devices=True)))
         mark_halted(ctx, vm)
 

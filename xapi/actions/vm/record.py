@@ -67,6 +67,7 @@ BIOS_KEYS = frozenset(
     }
 )
 LONGEST_BIOS_STRING = 512
+MEMORY_FIELDS = tuple(f"memory_{name}" for name in ("static_max", "dynamic_max", "dynamic_min", "static_min", "target"))
 RESTART_PRIORITIES = frozenset({"", "restart", "best-effort"})
 HVM_POLICY = "BIOS order"
 
@@ -79,7 +80,7 @@ def domain_type_for(policy: str) -> DomainType:
 @creates(VM)
 def create(ctx: Context, values: dict[str, Any]) -> Ref[VM]:
     """Make a halted VM without devices; amounts that contradict one another are only refused when it starts."""
-    for name in ("memory_static_max", "memory_dynamic_max", "memory_dynamic_min", "memory_static_min"):
+    for name in MEMORY_FIELDS:
         if not 0 <= values.get(name, 0) <= MOST_MEMORY:
             raise INVALID_VALUE(name, values[name])
     for name in ("VCPUs_max", "VCPUs_at_startup"):
@@ -160,7 +161,7 @@ def set_is_a_template(ctx: Context, self: Ref[VM], value: bool) -> None:
     """Turn a halted VM into a template, or a template into a VM."""
     with ctx.transaction() as transaction:
         row = transaction.get(VM, self)
-        if value and not row.is_a_template:
+        if value:
             assert_allowed(transaction, row, VmOperations.MAKE_INTO_TEMPLATE)
         if not value:
             if row.is_default_template:
