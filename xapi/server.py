@@ -45,6 +45,7 @@ from xapi.dispatch.toolstack import Toolstack
 from xapi.http_handlers.console_relay import ConsoleRelays
 from xapi.http_handlers.database_restore import apply_staged
 from xapi.http_handlers.half_imported import remove_half_imported
+from xapi.http_handlers.import_url import ImportNetworks
 from xapi.http_handlers.routes import Routes, make_doors
 from xapi.hypervisor.interface import HypervisorDriver
 from xapi.hypervisor.simulator.driver import Simulator
@@ -59,6 +60,7 @@ from xapi.services.metering import Metering
 from xapi.services.periodic import Periodic
 from xapi.services.snapshot_schedule import SnapshotSchedules
 from xapi.services.startup import Started, identify, startup
+from xapi.services.startup.tools_image import provide_tools_image
 from xapi.storage.interface import SrDriver
 from xapi.system.certificate_checks import CertificateProblem
 from xapi.system.certificates import ensure_server_certificate, server_context
@@ -77,6 +79,10 @@ ANYWHERE = frozenset({"", "0.0.0.0", "::"})
 
 class StateInUse(Exception):
     """Another toolstack runs on the same state directory."""
+
+
+class NoSuchDriver(Exception):
+    """The settings ask for a driver that is not installed."""
 
 
 class RunningServer:
@@ -109,6 +115,8 @@ class RunningServer:
         self._stack.callback(hypervisor.close)
         drivers = open_storage_drivers(settings)
         types = tuple(driver.type for driver in drivers)
+        if isinstance(hypervisor, Simulator):
+            provide_tools_image(settings.state / "tools")
         started = startup(database, clock, hypervisor, self.settings, drivers=types)
         facts = hypervisor.host.facts()
         with database.transaction() as transaction:
@@ -181,6 +189,7 @@ class RunningServer:
             StorageRepositories: repositories,
             AttachDisks: AttachDisks(database, repositories),
             AttachNetworks: attach_networks,
+            ImportNetworks: ImportNetworks(self.settings.import_networks),
             TlsFront: self,
             Recorder: Recorder(Folder(self.settings.state / "rrd")),
             HostFiles: replace(HostFiles.under(self.settings.state), log=self.settings.log_file),
@@ -253,7 +262,7 @@ def open_hypervisor(settings: Settings) -> HypervisorDriver:
             tables: Mapping[str, Mapping[str, str]] = {"simulator": settings.simulator}
             opened: HypervisorDriver = point.load()(settings.state / name, tables.get(name, {}))
             return opened
-    raise LookupError(f"there is no driver for the hypervisor {name!r}")
+    raise NoSuchDriver(f"there is no driver for the hypervisor {name!r} yet; --hypervisor simulator works everywhere")
 
 
 def open_storage_drivers(settings: Settings) -> tuple[SrDriver, ...]:
@@ -375,7 +384,7 @@ def main() -> int:
     while wish == Wishes.RESTART:
         try:
             server = RunningServer(settings)
-        except (StateInUse, CertificateProblem, NewerDatabase, OSError) as problem:
+        except (StateInUse, CertificateProblem, NewerDatabase, NoSuchDriver, OSError) as problem:
             sys.stderr.write(f"xapi: {problem}\n")
             return 1
         server.toolstack.parts[Agent] = wishes

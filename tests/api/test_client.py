@@ -302,3 +302,13 @@ def test_a_fault_of_the_standard_library_never_shows(running, session):
         "ErrorDescription": ["MESSAGE_METHOD_UNKNOWN", "VM.nosuch"],
     }
     proxy("close")()
+
+
+def test_messages_describe_themselves(running):
+    proxy = xmlrpc.client.ServerProxy(f"http://{running.http[0]}:{running.http[1]}")
+    with proxy:
+        assert proxy.system.methodSignature("VM.start") == [["string", "string", "string", "boolean", "boolean"]]
+        assert proxy.system.methodSignature("VM.get_all_records") == [["struct", "string"]]
+        assert proxy.system.methodHelp("VM.start").startswith("Boot")
+        refused = proxy.system.methodSignature("VM.nosuch")
+        assert refused["ErrorDescription"] == ["MESSAGE_METHOD_UNKNOWN", "system.methodSignature"]

@@ -262,7 +262,6 @@ def test_a_restore_waits_for_the_next_start(doors: Doors):
 @pytest.mark.parametrize(
     ("document", "status", "word"),
     [
-        (b"", 400, b"INVALID_VALUE"),
         (b"<database/>", 500, b"RESTORE_INCOMPATIBLE_VERSION"),
         (b"<html/>", 400, b"INVALID_VALUE"),
         (b"<!DOCTYPE database><database/>", 400, b"INVALID_VALUE"),
@@ -398,7 +397,7 @@ def test_a_backup_with_anything_else_in_it_is_refused(doors: Doors, name: str, k
 
 
 @pytest.mark.parametrize(
-    "backup", [b"", b"x" * 2000, packed(("database.xml", tarfile.SYMTYPE, b"")), packed(("x", b"0", b"y"))]
+    "backup", [b"x" * 2000, packed(("database.xml", tarfile.SYMTYPE, b"")), packed(("x", b"0", b"y"))]
 )
 def test_what_is_no_backup(doors: Doors, backup: bytes):
     assert doors.put("/host_restore", backup).status in (400, 500)
@@ -527,3 +526,10 @@ def test_each_download_tells_a_task(doors: Doors):
         answer = doors.get(path, task_id=task)
         assert answer.status == 200 and doors.ended(task)[0] == "success"
         assert re.fullmatch(r"OpaqueRef:.*", answer.headers["task-id"])
+
+
+@pytest.mark.parametrize("path", ["/host_restore", "/pool/xmldbdump"])
+def test_who_only_asks_where_a_backup_has_to_go_is_answered(doors: Doors, path: str):
+    head = f"PUT {doors.path(path, {})} HTTP/1.1\r\nHost: x\r\nContent-Length: {1 << 60}\r\n\r\n".encode()
+    assert doors.raw(head, shut=True).startswith(b"HTTP/1.1 200 ")
+    assert not (doors.toolstack.state / STAGED).exists()

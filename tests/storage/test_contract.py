@@ -7,9 +7,14 @@ import pytest
 from xapi.storage.contract import CHECKS, Subject, new_uuid
 from xapi.storage.file.driver import ExtDriver, FileDriver
 from xapi.storage.iso.driver import IsoDriver
+from xapi.storage.lvm.driver import LvmDriver
+from xapi.storage.lvm.san import LvmOverHba, LvmOverIscsi
 from xapi.storage.nfs.driver import NfsDriver
 from xapi.storage.simulator.driver import DummyDriver
 from xapi.storage.udev.driver import UdevDriver
+
+from .lvm.fake import FakeLvm
+from .lvm.san import IQN, LUNS, FakeSan
 
 
 class LinkMounter:
@@ -66,7 +71,31 @@ def udev(tmp_path: Path) -> Subject:
     return Subject(UdevDriver(), {"location": str(tmp_path / "devices")}, prepare=prepare)
 
 
-@pytest.mark.parametrize("subject", [dummy, file_sr, ext_in_directory, nfs, iso, udev])
+def lvm(tmp_path: Path) -> Subject:
+    fake = FakeLvm(tmp_path)
+    return Subject(LvmDriver(str(tmp_path / "state"), fake, str(fake.devices)), {"device": fake.device("sdb")})
+
+
+def thin_lvm(tmp_path: Path) -> Subject:
+    subject = lvm(tmp_path)
+    return Subject(subject.driver, {**subject.device_config, "allocation": "thin"})
+
+
+def lvm_over_iscsi(tmp_path: Path) -> Subject:
+    san = FakeSan(tmp_path)
+    config = {"target": "192.0.2.9", "targetIQN": IQN, "SCSIid": LUNS[0]}
+    return Subject(LvmOverIscsi(str(tmp_path / "state"), san, str(san.devices)), config)
+
+
+def lvm_over_hba(tmp_path: Path) -> Subject:
+    san = FakeSan(tmp_path)
+    san.appear()
+    return Subject(LvmOverHba(str(tmp_path / "state"), san, str(san.devices)), {"SCSIid": LUNS[0]})
+
+
+@pytest.mark.parametrize(
+    "subject", [dummy, file_sr, ext_in_directory, nfs, iso, udev, lvm, thin_lvm, lvm_over_iscsi, lvm_over_hba]
+)
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_driver_satisfies(subject: Callable[[Path], Subject], check: Callable[[Subject], None], tmp_path: Path) -> None:
     check(subject(tmp_path))

@@ -50,6 +50,7 @@ def test_defaults_are_for_development():
         sessions_per_originator=500,
         sessions_total=200,
         session_idle_hours=24.0,
+        import_networks=(),
         simulator={},
         storage={},
         network={},
@@ -161,6 +162,15 @@ def test_mistakes_on_the_command_line(arguments, sentence):
         (
             "session_idle_hours = nan",
             "session_idle_hours in FILE must be a number of hours above 0 and up to 87600, not 'nan'.",
+        ),
+        (
+            'import_networks = "10.0.0.0/8"',
+            'import_networks in FILE must be a list of networks, such as ["10.0.0.0/8", "fd00::/8"].',
+        ),
+        (
+            'import_networks = ["10.0.0.1/8"]',
+            'import_networks in FILE must be a list of networks, such as ["10.0.0.0/8", "fd00::/8"]:'
+            " 10.0.0.1/8 has host bits set.",
         ),
         ("state = 5", "state in FILE must be a path, not '5'."),
         ("auth = []", "auth in FILE must be pam or password, not '[]'."),

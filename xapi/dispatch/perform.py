@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -17,7 +17,7 @@ from xapi.datamodel.errors import (
     NOT_IMPLEMENTED,
 )
 from xapi.datamodel.failure import Failure
-from xapi.datamodel.types import Basic, RefType, SetType
+from xapi.datamodel.types import Basic, MapType, OptionType, RecordType, RefType, SetType, Type
 from xapi.dispatch.authorise import authorise
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import IMPLEMENTATIONS, Implementation
@@ -39,6 +39,38 @@ NOBODY = Session(ref="", user="")
 METHODS: dict[str, Method] = CATALOG.methods | {  # type: ignore[operator]
     name.replace(".", "_", 1): method for name, method in CATALOG.methods.items()
 }
+
+
+def signature(method: Method) -> list[list[str]]:
+    """What `system.methodSignature` answers: the types of the result and of the parameters, as XML-RPC names them."""
+    session = [Basic.STRING] if method.session else []
+    return [[wire_type(kind) for kind in (method.result, *session, *(param.type for param in method.params))]]
+
+
+def wire_type(kind: Type) -> str:
+    """The name by which XML-RPC knows a type; integers travel as strings."""
+    match kind:
+        case Basic.BOOL:
+            return "boolean"
+        case Basic.FLOAT:
+            return "double"
+        case Basic.DATETIME:
+            return "dateTime.iso8601"
+        case SetType():
+            return "array"
+        case MapType() | RecordType():
+            return "struct"
+        case OptionType(of=of):
+            return wire_type(of)
+        case _:
+            return "string"
+
+
+INTROSPECTION: Mapping[str, tuple[Type, Callable[[Method], Any]]] = {
+    "system.methodSignature": (SetType(SetType(Basic.STRING)), signature),
+    "system.methodHelp": (Basic.STRING, lambda method: method.about),
+}
+"""Questions about messages that need no session, and whose answers have no status around them."""
 
 
 class Rendered:
@@ -75,6 +107,11 @@ class Performer:
         if call.name == "system.listMethods":
             fragment = (call.form.value(SetType(Basic.STRING), list(CATALOG.methods)),)
             return Done(fragment, bare=call.form is XML)
+        if call.name in INTROSPECTION and len(call.params) == 1:
+            asked = METHODS.get(decode(Basic.STRING, call.params[0], "name"))
+            if asked is not None:
+                kind, answer = INTROSPECTION[call.name]
+                return Done((call.form.value(kind, answer(asked)),), bare=call.form is XML)
         if call.name.startswith("system.isAlive:") and call.params:
             return Done((call.form.value(Basic.STRING, decode(Basic.STRING, call.params[0], "params")),))
         if call.params and not call.name.startswith("system."):

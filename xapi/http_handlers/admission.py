@@ -22,6 +22,7 @@ from xapi.datamodel.errors import (
     CLIENT_ERROR,
     HANDLE_INVALID,
     INTERNAL_ERROR,
+    MESSAGE_REMOVED,
     NOT_IMPLEMENTED,
     OPERATION_NOT_ALLOWED,
     RBAC_PERMISSION_DENIED,
@@ -30,7 +31,7 @@ from xapi.datamodel.errors import (
     VDI_IO_ERROR,
 )
 from xapi.datamodel.failure import Failure
-from xapi.datamodel.model import Ref
+from xapi.datamodel.model import NULL, Ref
 from xapi.dispatch.context import Context
 from xapi.dispatch.logins import LogIns
 from xapi.dispatch.perform import guarded
@@ -50,7 +51,22 @@ PATIENCE = 0.5
 BINARY = ("Content-Type", "application/octet-stream")
 
 UNAUTHORISED = frozenset({"SESSION_INVALID", "SESSION_AUTHENTICATION_FAILED", "SESSION_AUTHORIZATION_FAILED"})
-NOT_FOUND = frozenset({"HANDLE_INVALID", "UUID_INVALID"})
+NOT_FOUND = frozenset(
+    {
+        "HANDLE_INVALID",
+        "UUID_INVALID",
+        "MESSAGE_METHOD_UNKNOWN",
+        "SR_UNKNOWN_DRIVER",
+        "CANNOT_FIND_UPDATE",
+        "NO_REPOSITORY_ENABLED",
+        "REPOSYNC_FAILED",
+    }
+)
+CONFLICT = frozenset({"BUNDLE_REPO_NOT_ENABLED"})
+NOT_TO_BE_HAD = frozenset(
+    {"WLB_NOT_INITIALIZED", "GET_UPDATES_FAILED", "GET_HOST_UPDATES_FAILED", "BUNDLE_SYNC_FAILED"}
+)
+OTHERS = {RBAC_PERMISSION_DENIED.code: 403, MESSAGE_REMOVED.code: 410, NOT_IMPLEMENTED.code: 501}
 BAD_REQUEST = frozenset(
     {"INVALID_VALUE", "VALUE_NOT_SUPPORTED", "FIELD_TYPE_ERROR", "CLIENT_ERROR", "VDI_TOO_SMALL", "VDI_TOO_LARGE"}
 )
@@ -82,8 +98,8 @@ class Handled:
     brief: bool = False
 
 
-def open_door(toolstack: Toolstack, action: HttpAction, handled: Handled | None) -> Streaming:
-    """The door of an action; without a handler it answers 501 to whoever would be let in."""
+def open_door(toolstack: Toolstack, action: HttpAction, handled: Handled) -> Streaming:
+    """The door of an action."""
     return Streaming(lambda exchange: _serve(toolstack, action, handled, exchange))
 
 
@@ -101,15 +117,12 @@ def flag(request: Request, name: str, default: bool = False) -> bool:
 def status_of(failure: Failure) -> int:
     """The HTTP status that an error deserves."""
     code = failure.code
-    if code in UNAUTHORISED:
-        return 401
-    if code == RBAC_PERMISSION_DENIED.code:
-        return 403
-    if code in NOT_FOUND:
-        return 404
     if code in BAD_REQUEST or code.startswith("IMPORT_"):
         return 400
-    return 501 if code == NOT_IMPLEMENTED.code else 500
+    for codes, status in ((UNAUTHORISED, 401), (NOT_FOUND, 404), (CONFLICT, 409), (NOT_TO_BE_HAD, 503)):
+        if code in codes:
+            return status
+    return OTHERS.get(code, 500)
 
 
 def failure_page(action: HttpAction, failure: Failure, task: str = "") -> Response:
@@ -125,23 +138,19 @@ def failure_page(action: HttpAction, failure: Failure, task: str = "") -> Respon
     return Response(status, headers, page.body)
 
 
-def _serve(toolstack: Toolstack, action: HttpAction, handled: Handled | None, exchange: Exchange) -> None:
+def _serve(toolstack: Toolstack, action: HttpAction, handled: Handled, exchange: Exchange) -> None:
     request = exchange.request
-    label = handled.label if handled is not None else action.name
     with ExitStack() as stack:
         try:
             session = authenticated(toolstack, request, stack)
             authorise(session, action)
-            task = task_in_hand(toolstack, request, session, label, brief=handled is None or handled.brief)
+            task = task_in_hand(toolstack, request, session, handled.label, brief=handled.brief)
         except Failure as failure:
             _fail_given_task(toolstack, request, failure)
             exchange.respond(failure_page(action, failure))
             return
         ctx = Context(toolstack, session, task, peer=request.peer)
-        if handled is None:
-            _finish(action, ctx, exchange, NOT_IMPLEMENTED(f"{action.method} {action.path}"))
-        else:
-            _finish(action, ctx, exchange, _handle(ctx, task, handled, exchange))
+        _finish(action, ctx, exchange, _handle(ctx, task, handled, exchange))
 
 
 def _handle(ctx: Context, task: HttpTask, handled: Handled, exchange: Exchange) -> Ending | Failure:
@@ -283,11 +292,22 @@ class HttpTask(TaskInHand):
     `PATIENCE` seconds after somebody has cancelled it.
     """
 
-    def __init__(self, toolstack: Toolstack, name: str, session: str, *, kept: bool) -> None:
+    def __init__(self, toolstack: Toolstack, name: str, session: str, *, kept: bool, parent: str = NULL) -> None:
         super().__init__(toolstack.tasks, name, session, kept=kept)
+        self._parent = parent
         self._lock = Lock()
         self._cut: Callable[[], None] | None = None
         self._timer: Timer | None = None
+
+    @property
+    def ref(self) -> Ref[Task]:
+        """The task's reference; the row is made when it is first asked for, below the parent if there is one."""
+        if self._ref is None:
+            self._ref = self._tasks.make_row(
+                self._name, self._description, self._session, kept=self._kept, subtask_of=self._parent
+            )
+            self._tasks.in_hand[self._ref] = self
+        return self._ref
 
     @property
     def kept(self) -> bool:
@@ -323,13 +343,17 @@ class HttpTask(TaskInHand):
 
 
 def task_in_hand(toolstack: Toolstack, request: Request, session: Session, label: str, *, brief: bool) -> HttpTask:
-    """The task that the request names, or a new one.
+    """The task that the request names, or a new one, which `subtask_of` puts below another.
 
     HANDLE_INVALID for one that is not there, OPERATION_NOT_ALLOWED for one that another transfer has in hand. A task
     that was cancelled before the transfer began stops it at its first step.
     """
-    task = HttpTask(toolstack, label, session.ref, kept=not brief)
-    reference = given(request).get("task_id")
+    names = given(request)
+    parent = names.get("subtask_of") or NULL
+    if parent != NULL and toolstack.db.find(Task, parent) is None:
+        raise HANDLE_INVALID(Task.wire_name, parent)
+    task = HttpTask(toolstack, label, session.ref, kept=not brief, parent=parent)
+    reference = names.get("task_id")
     if reference:
         row = toolstack.db.find(Task, reference)
         if row is None:

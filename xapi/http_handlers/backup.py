@@ -18,7 +18,7 @@ from xapi.http_handlers.admission import BINARY, Ending, flag, headers_for
 from xapi.http_handlers.database_dump import LARGEST, dump, read_dump
 from xapi.http_handlers.database_restore import check_and_stage
 from xapi.http_handlers.file_answer import answer_with
-from xapi.http_handlers.transfer import Upload, answer_early
+from xapi.http_handlers.transfer import Upload
 from xapi.rpc.http import Exchange
 
 DATABASE: Final = "database.xml"
@@ -48,11 +48,13 @@ def receive(ctx: Context, exchange: Exchange) -> Ending:
     """PUT /host_restore: check a backup and keep it; the database is restored when the toolstack starts next.
 
     INVALID_VALUE for what is no backup, and the errors of `database_restore.adapted`. Then nothing has changed. The
-    data of blobs that are there are put back at once.
+    data of blobs that are there are put back at once. A request that only asks where the upload has to go changes
+    nothing; an empty backup is none.
     """
     dry_run = flag(exchange.request, "dry_run")
     upload = Upload(exchange)
-    answer_early(exchange, headers_for(ctx))
+    if not upload.answer_early(headers_for(ctx)):
+        return Ending()
     with tempfile.TemporaryFile() as file:
         block = memoryview(bytearray(1 << 20))
         while count := upload.readinto(block):

@@ -17,7 +17,7 @@ from xapi.dispatch.context import Context
 from xapi.dispatch.toolstack import Toolstack
 from xapi.http_handlers.admission import Ending, given, headers_for
 from xapi.http_handlers.file_answer import answer_with
-from xapi.http_handlers.transfer import BLOCK, Upload, answer_early
+from xapi.http_handlers.transfer import BLOCK, Upload
 from xapi.rpc.http import Exchange, Streaming
 from xapi.rpc.http_message import Request, error_page
 from xapi.system.atomic_file import sync_directory
@@ -84,7 +84,8 @@ def receive(ctx: Context, exchange: Exchange) -> Ending:
     upload = Upload(exchange)
     if upload.length is not None and upload.length > LARGEST:
         raise INVALID_VALUE("Content-Length", str(upload.length))
-    answer_early(exchange, headers_for(ctx))
+    if not upload.answer_early(headers_for(ctx)):
+        return Ending()
     path = content_path(ctx.toolstack, blob)
     path.parent.mkdir(mode=0o700, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

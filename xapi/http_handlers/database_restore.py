@@ -24,7 +24,7 @@ from xapi.db.store import Delete, Insert, Operation, Store
 from xapi.dispatch.context import Context
 from xapi.http_handlers.admission import Ending, flag, headers_for
 from xapi.http_handlers.database_dump import LARGEST, Dump, read_dump
-from xapi.http_handlers.transfer import Upload, answer_early
+from xapi.http_handlers.transfer import Upload
 from xapi.rpc.http import Exchange
 from xapi.rpc.http_message import Response
 from xapi.system.atomic_file import write_atomically
@@ -108,8 +108,13 @@ def _changed(row: Any, **values: Any) -> Any:
 
 
 def receive(ctx: Context, exchange: Exchange) -> Ending:
-    """PUT /pool/xmldbdump: check a dump and keep it for the next start; with `dry_run` only check it."""
+    """PUT /pool/xmldbdump: check a dump and keep it for the next start; with `dry_run` only check it.
+
+    A request that only asks where the upload has to go changes nothing; an empty dump is none.
+    """
     document = read_upload(ctx, exchange, LARGEST)
+    if not document and Upload(exchange).boundless:
+        return Ending()
     dry_run = flag(exchange.request, "dry_run")
     check_and_stage(ctx, document, dry_run=dry_run)
     said = "the backup fits this host" if dry_run else "the database is restored when the toolstack starts next"
@@ -126,12 +131,16 @@ def check_and_stage(ctx: Context, document: bytes, *, dry_run: bool) -> None:
 
 
 def read_upload(ctx: Context, exchange: Exchange, limit: int) -> bytes:
-    """The whole body of a request; INVALID_VALUE for one beyond so many bytes. What can be refused before, must be."""
+    """The whole body of a request; INVALID_VALUE for one beyond so many bytes. What can be refused before, must be.
+
+    It is empty for a request that only asks where an upload has to go.
+    """
     upload = Upload(exchange)
     if upload.length is not None and upload.length > limit:
         raise INVALID_VALUE("Content-Length", str(upload.length))
-    answer_early(exchange, headers_for(ctx))
     found = bytearray()
+    if not upload.answer_early(headers_for(ctx)):
+        return b""
     block = memoryview(bytearray(BLOCK))
     while count := upload.readinto(block):
         found += block[:count]

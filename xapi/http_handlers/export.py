@@ -9,23 +9,24 @@ from typing import Final
 from xapi.actions.storage_repositories import StorageRepositories
 from xapi.datamodel.classes import VM, Host
 from xapi.datamodel.classes.vm import VmOperations
-from xapi.datamodel.errors import INVALID_VALUE, NOT_IMPLEMENTED, OPERATION_NOT_ALLOWED, UUID_INVALID
+from xapi.datamodel.errors import INVALID_VALUE, OPERATION_NOT_ALLOWED, UUID_INVALID
+from xapi.datamodel.model import Entity
 from xapi.dispatch.context import Context
 from xapi.dispatch.occupy import occupied
 from xapi.http_handlers.admission import BINARY, Ending, flag, given, headers_for
-from xapi.http_handlers.exported_objects import Selection, version_map
+from xapi.http_handlers.exported_objects import DEVICES, Selection, version_map
 from xapi.http_handlers.transfer import Progress
 from xapi.http_handlers.xva import ova_xml
 from xapi.http_handlers.xva.archive import END, Buffer, TarWriter
 from xapi.http_handlers.xva.compression import GZIP, ZSTD, compressor
 from xapi.http_handlers.xva.disks import write_disk
-from xapi.http_handlers.xva.errors import MethodMissing
 from xapi.lifecycle.surroundings import is_domain_zero, is_true
 from xapi.rpc.http import Exchange
 from xapi.rpc.http_message import Request, Response
 from xapi.storage.interface import DiskReader
 
 METHODS: Final = {"true": GZIP, "gzip": GZIP, "zstd": ZSTD}
+NEVER_EXPORTED: Final = "vgpu"
 FILE: Final = ("Content-Disposition", 'attachment; filename="export.xva"')
 
 
@@ -52,10 +53,7 @@ def export(ctx: Context, exchange: Exchange) -> Ending:
         selection = Selection(ctx.db, [vm], power=power)
         readers = [(name, stack.enter_context(_reader(ctx, vdi.ref))) for name, vdi in selection.disks()]
         description = selection.describe(version_map(ctx.db.get(Host, ctx.this_host)))
-        try:
-            squeezed = compressor(method, exchange.write)
-        except MethodMissing as missing:
-            raise NOT_IMPLEMENTED(f"use_compression={missing.method}") from missing
+        squeezed = compressor(method, exchange.write)
         exchange.start(200, headers_for(ctx, BINARY, FILE))
         tar = TarWriter(squeezed.write)
         tar.add(ova_xml.NAME, description)
@@ -89,11 +87,24 @@ def export_metadata(ctx: Context, exchange: Exchange) -> Ending:
             snapshots=flag(request, "export_snapshots", default=True),
             power=True,
             parents=flag(request, "include_vhd_parents"),
+            excluded=excluded_devices(request),
         )
         description = selection.describe(version_map(ctx.db.get(Host, ctx.this_host)))
     body: list[Buffer] = []
     TarWriter(body.append).add(ova_xml.NAME, description)
     return Ending(response=Response(200, (BINARY, FILE), [*body, END]))
+
+
+def excluded_devices(request: Request) -> frozenset[type[Entity]]:
+    """The classes in `excluded_device_types`, with commas between them, in any case; INVALID_VALUE for another word.
+
+    Virtual GPUs are never exported, so leaving them out is always granted.
+    """
+    text = given(request).get("excluded_device_types", "")
+    words = [word for word in (part.strip().lower() for part in text.split(",")) if word and word != NEVER_EXPORTED]
+    if not DEVICES.keys() >= set(words):
+        raise INVALID_VALUE("excluded_device_types", text)
+    return frozenset(DEVICES[word] for word in words)
 
 
 def _all_vms(ctx: Context, request: Request) -> list[VM]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from xapi.datamodel.classes import SR, VBD, VDI, VIF, VM, Host, Network, VMGuestMetrics
+from xapi.datamodel.classes import SR, VBD, VDI, VIF, VM, VTPM, Host, Network, VMGuestMetrics
 from xapi.datamodel.classes.vbd import VbdType
 from xapi.datamodel.classes.vm import VmPowerState
 from xapi.datamodel.model import EPOCH, NULL, Entity, Field
 from xapi.datamodel.types import Basic, MapType, RefType, SetType, Type
+from xapi.http_handlers import tpm_records
 from xapi.http_handlers.xva import ova_xml
 from xapi.lifecycle.view import View
 from xapi.rpc.values import xml_record
@@ -21,7 +22,19 @@ from xapi.rpc.values import xml_record
 EMPTIED: Final = frozenset({"allowed_operations", "current_operations", "blobs"})
 ABOUT_HOSTS: Final = frozenset({"uuid", "name_label", "name_description", "hostname", "address", "edition"})
 """What an export tells of a host; the rest is nobody's business elsewhere."""
-ORDER: Final[tuple[type[Entity], ...]] = (Host, VM, VMGuestMetrics, VBD, VIF, Network, VDI, SR)
+ORDER: Final[tuple[type[Entity], ...]] = (
+    Host,
+    VM,
+    VMGuestMetrics,
+    VBD,
+    VIF,
+    Network,
+    VDI,
+    SR,
+    VTPM,
+)
+DEVICES: Final[Mapping[str, type[Entity]]] = {"vif": VIF, "vbd": VBD, "vtpm": VTPM}
+"""The classes of devices that an export can leave out."""
 VHD_PARENT: Final = "vhd-parent"
 
 
@@ -30,10 +43,18 @@ class Selection:
 
     With `snapshots` the VMs' snapshots come along, and what they are snapshots of is told; with `power` the VMs stay
     in their power state, suspended ones with their memory; with `parents` the disks that theirs depend on are told.
+    Devices of the `excluded` classes are left out, with all that only they lead to.
     """
 
     def __init__(
-        self, view: View, vms: Iterable[VM], *, snapshots: bool = False, power: bool = False, parents: bool = False
+        self,
+        view: View,
+        vms: Iterable[VM],
+        *,
+        snapshots: bool = False,
+        power: bool = False,
+        parents: bool = False,
+        excluded: frozenset[type[Entity]] = frozenset(),
     ) -> None:
         self.names: dict[str, str] = {}
         self._view = view
@@ -41,12 +62,13 @@ class Selection:
         self._snapshots = snapshots
         self._power = power
         self._parents = parents
+        self._excluded = excluded
         for vm in vms:
             self._add_vm(vm, with_snapshots=snapshots)
 
     def _add(self, entity: type[Entity], ref: str) -> Any:
         """Name an object; the row of one that is new here."""
-        if ref in self.names:
+        if ref in self.names or entity in self._excluded:
             return None
         row = self._view.find(entity, ref)
         if row is not None:
@@ -65,6 +87,8 @@ class Selection:
             vbd = self._add(VBD, vbd_ref)
             if vbd is not None and not vbd.empty:
                 self._add_disk(vbd.VDI)
+        for tpm in vm.VTPMs:
+            self._add(VTPM, tpm)
         if with_snapshots:
             for ref in (*vm.snapshots, vm.parent):
                 other = self._view.find(VM, ref)
@@ -93,7 +117,7 @@ class Selection:
         for vm in self._rows[VM]:
             for ref in vm[VM.field_named["VBDs"].index]:
                 vbd = self._view.find(VBD, ref)
-                if vbd is not None and vbd.type is not VbdType.CD and not vbd.empty:
+                if ref in self.names and vbd is not None and vbd.type is not VbdType.CD and not vbd.empty:
                     self._want(vbd.VDI, wanted)
             self._want(vm[VM.field_named["suspend_VDI"].index], wanted)
         return sorted(wanted.items())
@@ -116,6 +140,8 @@ class Selection:
         )
 
     def _record(self, entity: type[Entity], row: Entity) -> bytes:
+        if isinstance(row, VTPM):
+            return tpm_records.render(self._view, row, self.names.get(row.VM, NULL))
         changes = self._changes(entity, row)
         values = [
             changes[field.name] if field.name in changes else self._portable(entity, field, row[field.index])

@@ -14,7 +14,6 @@ from xapi.datamodel.errors import (
     IMPORT_ERROR_PREMATURE_EOF,
     IMPORT_ERROR_SOME_CHECKSUMS_FAILED,
     IMPORT_ERROR_UNEXPECTED_FILE,
-    NOT_IMPLEMENTED,
     SR_OPERATION_NOT_SUPPORTED,
     UUID_INVALID,
 )
@@ -23,12 +22,12 @@ from xapi.dispatch.context import Context
 from xapi.http_handlers.admission import BINARY, Ending, flag, given, headers_for
 from xapi.http_handlers.imported_objects import Import, Options
 from xapi.http_handlers.raw_vdi import note_utilisation
-from xapi.http_handlers.transfer import Progress, Upload, answer_early
+from xapi.http_handlers.transfer import Progress, Source, Upload
 from xapi.http_handlers.xva import legacy, ova_xml
 from xapi.http_handlers.xva.archive import TarReader
 from xapi.http_handlers.xva.compression import plain_source
 from xapi.http_handlers.xva.disks import DiskStream, Incoming
-from xapi.http_handlers.xva.errors import BadArchive, ChecksumMismatch, EndedEarly, MethodMissing, UnexpectedMember
+from xapi.http_handlers.xva.errors import BadArchive, ChecksumMismatch, EndedEarly, UnexpectedMember
 from xapi.http_handlers.xva.ova_xml import Description
 from xapi.rpc.forms import XML
 from xapi.rpc.http import Exchange
@@ -49,8 +48,6 @@ def archive_failures() -> Iterator[None]:
         raise IMPORT_ERROR_SOME_CHECKSUMS_FAILED() from problem
     except UnexpectedMember as problem:
         raise IMPORT_ERROR_UNEXPECTED_FILE(problem.expected, problem.actual) from problem
-    except MethodMissing as problem:
-        raise NOT_IMPLEMENTED(f"import of archives compressed by {problem.method}") from problem
     except BadArchive as problem:
         raise IMPORT_ERROR(str(problem)) from problem
 
@@ -60,15 +57,23 @@ def import_(ctx: Context, exchange: Exchange) -> Ending:
 
     A request without any body changes nothing: clients send it to learn where the upload has to go.
     """
-    request = exchange.request
-    sr = _reachable(ctx, sr_named(ctx, request))
-    options = Options(sr, restore=_restores(request), force=flag(request, "force"))
+    options = wanted_options(ctx, exchange.request)
     upload = Upload(exchange)
-    if upload.empty:
+    if upload.empty or not upload.answer_early(headers_for(ctx, BINARY)):
         return Ending()
-    answer_early(exchange, headers_for(ctx, BINARY))
+    return Ending(result=XML.value(VMS, receive_archive(ctx, upload, options)).decode())
+
+
+def wanted_options(ctx: Context, request: Request) -> Options:
+    """What the request asks of an import with disks."""
+    sr = reachable_sr(ctx, sr_named(ctx, request))
+    return Options(sr, restore=_restores(request), force=flag(request, "force"))
+
+
+def receive_archive(ctx: Context, source: Source, options: Options) -> tuple[str, ...]:
+    """Make the VMs of an archive that comes out of a source, with all their disks, or nothing at all."""
     with archive_failures(), ExitStack() as undo:
-        tar = TarReader(plain_source(upload))
+        tar = TarReader(plain_source(source))
         description = read_description(tar)
         importing = Import(ctx, description, options)
         importing.check()
@@ -78,7 +83,7 @@ def import_(ctx: Context, exchange: Exchange) -> Ending:
         ctx.task.check()
         vms = importing.complete()
         undo.pop_all()
-    return Ending(result=XML.value(VMS, vms).decode())
+    return vms
 
 
 def import_metadata(ctx: Context, exchange: Exchange) -> Ending:
@@ -86,9 +91,8 @@ def import_metadata(ctx: Context, exchange: Exchange) -> Ending:
     request = exchange.request
     options = Options(restore=_restores(request), force=flag(request, "force"), dry_run=flag(request, "dry_run"))
     upload = Upload(exchange)
-    if upload.empty:
+    if upload.empty or not upload.answer_early(headers_for(ctx, BINARY)):
         return Ending()
-    answer_early(exchange, headers_for(ctx, BINARY))
     with archive_failures(), ExitStack() as undo:
         importing = Import(ctx, read_description(TarReader(plain_source(upload))), options)
         importing.check()
@@ -119,7 +123,7 @@ def sr_named(ctx: Context, request: Request) -> SR:
     return default
 
 
-def _reachable(ctx: Context, sr: SR) -> str:
+def reachable_sr(ctx: Context, sr: SR) -> str:
     """The SR's reference, if disks can be made on it from here."""
     if sr.content_type == "iso":
         raise SR_OPERATION_NOT_SUPPORTED(sr.ref)

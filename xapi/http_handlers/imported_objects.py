@@ -41,6 +41,7 @@ from xapi.datamodel.types import MapType, RefType, SetType
 from xapi.db.database import Transaction
 from xapi.dispatch.context import Context
 from xapi.dispatch.perform import run_message
+from xapi.http_handlers import tpm_records
 from xapi.http_handlers.xva.ova_xml import Description, ExportedObject
 from xapi.lifecycle.surroundings import is_true
 from xapi.lifecycle.wording import power_text
@@ -153,6 +154,8 @@ class Import:
         self._ctx = ctx
         self._options = options
         self._description = description
+        self._task = ctx.task.ref  # made now: within a transaction it could not be
+        self._tpms = tpm_records.records(description)
         self.names: dict[str, str] = {}
         self.vms: dict[str, str] = {}
         self._records: dict[type[Entity], dict[str, Record]] = {
@@ -173,6 +176,9 @@ class Import:
         if self._options.restore:
             for record in self.records(VM).values():
                 self._check_identity(record)
+            present = (self._ctx.db.by_uuid(VM, record.text("uuid")) for record in self.records(VM).values())
+            replaced = {vm.ref for vm in present if vm is not None}
+            tpm_records.check_identities(self._ctx.db, self._tpms, replaced)
         for name, record in self.records(Host).items():
             host = self._ctx.db.by_uuid(Host, record.text("uuid"))
             if host is not None:
@@ -235,7 +241,7 @@ class Import:
                     **{
                         name: record.value(name) for name in ("name_label", "name_description", "xenstore_data", "tags")
                     },
-                    "other_config": {**record.value("other_config"), IMPORT_TASK: self._ctx.task.ref},
+                    "other_config": {**record.value("other_config"), IMPORT_TASK: self._task},
                 },
             )
             undo.callback(remove_disk, self._ctx, made)
@@ -283,6 +289,7 @@ class Import:
         places.clear()
         for record in self.records(VIF).values():
             self._make_vif(transaction, record, places)
+        tpm_records.make(transaction, self._tpms, self.vms, self.records(VM))
 
     def _find_template(self, transaction: Transaction, record: Record) -> None:
         """A built-in template is the one of its name here, or nothing."""
@@ -298,7 +305,7 @@ class Import:
         for found in [n for n in networks if n.name_label == label] + [n for n in networks if n.bridge == bridge]:
             return found.ref
         values = {name: record.value(name) for name in ("name_label", "name_description", "MTU", "tags")}
-        return create_network(transaction, {**values, "other_config": {IMPORT_TASK: self._ctx.task.ref}})
+        return create_network(transaction, {**values, "other_config": {IMPORT_TASK: self._task}})
 
     def _make_vm(self, transaction: Transaction, record: Record) -> str:
         values = record.plain()
@@ -306,7 +313,7 @@ class Import:
         other = {key: text for key, text in given if key != "grant_guest_api_access" and self._may_set(key)}
         if not self._options.restore or not other.get(MAC_SEED):
             other[MAC_SEED] = str(uuid.uuid4())
-        other |= {IMPORT_TASK: self._ctx.task.ref, HALF_MADE: "true"}
+        other |= {IMPORT_TASK: self._task, HALF_MADE: "true"}
         if values["domain_type"] is DomainType.UNSPECIFIED:
             values["domain_type"] = domain_type_for(values["HVM_boot_policy"])
         if not record.has("parent"):  # from before memory could be dynamic
@@ -326,7 +333,7 @@ class Import:
                 "guest_metrics": self.names.get(record.text("guest_metrics"), NULL),
                 "affinity": self.names.get(record.text("affinity"), NULL),
                 "metrics": make_metrics(self._ctx, transaction),
-                "current_operations": {self._ctx.task.ref: VmOperations.IMPORT},
+                "current_operations": {self._task: VmOperations.IMPORT},
                 "domid": -1,
             },
         )
@@ -407,11 +414,9 @@ class Import:
         """Make the rows in one transaction, and see to it that they go again if the import fails."""
         with self._ctx.transaction() as transaction:
             self.make_rows(transaction)
-            networks = [
-                row.ref for row in transaction.all(Network) if row.other_config.get(IMPORT_TASK) == self._ctx.task.ref
-            ]
-            if transaction.find(Task, self._ctx.task.ref) is not None:
-                task = transaction.get(Task, self._ctx.task.ref)
+            networks = [row.ref for row in transaction.all(Network) if row.other_config.get(IMPORT_TASK) == self._task]
+            if transaction.find(Task, self._task) is not None:
+                task = transaction.get(Task, self._task)
                 transaction.update(Task, task.ref, other_config={**task.other_config, "object_creation": "complete"})
         undo.callback(self._unmake, networks)
 
@@ -428,8 +433,7 @@ class Import:
     # The end
 
     def complete(self) -> tuple[str, ...]:
-        """Let the VMs go, under their old UUIDs in a restore; answers those that are no snapshots."""
-        task = self._ctx.task.ref
+        """Let the VMs go, under their old UUIDs in a restore; answers those that are no snapshots, if any."""
         with self._ctx.transaction() as transaction:
             for record in self.disks_with_data() if self._options.sr else ():
                 self._finish_disk(transaction, record)
@@ -439,9 +443,12 @@ class Import:
                 row = transaction.get(VM, ref)
                 other = {key: text for key, text in row.other_config.items() if key != HALF_MADE}
                 transaction.update(VM, ref, other_config=other)
-                rest = {key: value for key, value in row.current_operations.items() if key != task}
+                rest = {key: value for key, value in row.current_operations.items() if key != self._task}
                 transaction.refill(VM, ref, current_operations=rest)
-            return tuple(ref for ref in self.vms.values() if not transaction.get(VM, ref).is_a_snapshot)
+            if self._options.restore:
+                tpm_records.take_identities(transaction, self._tpms, self.vms)
+            whole = tuple(ref for ref in self.vms.values() if not transaction.get(VM, ref).is_a_snapshot)
+            return whole or tuple(self.vms.values())
 
     def _finish_disk(self, transaction: Transaction, record: Record) -> None:
         """Give a disk the fields that its data had to come before."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
+import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
@@ -21,9 +22,10 @@ from xapi.datamodel.errors import (
     VDI_TOO_SMALL,
 )
 from xapi.dispatch.context import Context
-from xapi.dispatch.occupy import occupied
+from xapi.dispatch.occupy import assert_allowed, occupied
+from xapi.http_handlers import qcow2_stream
 from xapi.http_handlers.admission import BINARY, Ending, flag, given, headers_for
-from xapi.http_handlers.transfer import BLOCK, Progress, Source, Upload, answer_early, fill, send_range, take
+from xapi.http_handlers.transfer import BLOCK, Progress, Source, Upload, fill, send_range, take
 from xapi.http_handlers.vhd_stream import changed_blocks, data_blocks, lay_out, receive_vhd, send_vhd
 from xapi.rpc.http import Exchange
 from xapi.rpc.http_message import Request, Response
@@ -31,8 +33,14 @@ from xapi.storage.interface import AttachedSr, DiskReader, DiskWriter
 from xapi.storage.vhd.layout import BLOCK_SIZE
 
 SECTOR: Final = 512
-CONTENT_TYPES: Final = {"raw": "application/octet-stream", "vhd": "application/vhd"}
-OTHERS: Final = frozenset({"qcow2", "tar"})
+CONTENT_TYPES: Final = {
+    "raw": "application/octet-stream",
+    "vhd": "application/vhd",
+    "qcow2": "application/x-qemu-disk",
+}
+OTHERS: Final = frozenset({"tar"})
+MOST_BESIDES: Final = 64 << 20
+"""The bytes that an uploaded image may have besides twice those of the disk: it may hold snapshots, and has tables."""
 CHUNK: Final = struct.Struct("<qI")
 """The head of a piece in the body of `chunked` imports: where it goes, and how long it is; length 0 ends the body."""
 LONGEST_CHUNK: Final = 64 << 20
@@ -75,15 +83,23 @@ def open_disk(ctx: Context, vdi: VDI) -> Iterator[DiskReader]:
         yield reader
 
 
-@contextmanager
-def open_disk_for_writing(ctx: Context, vdi: VDI) -> Iterator[DiskWriter]:
-    """Open a disk for writing and let nobody else near it; VDI_IN_USE where a VM has it, VDI_READONLY."""
+def assert_writable(ctx: Context, vdi: VDI) -> None:
+    """VDI_READONLY, VDI_IN_USE where a VM has the disk, and what its lifecycle says against an upload now."""
     if vdi.read_only:
         raise VDI_READONLY(vdi.ref)
     for ref in vdi.VBDs:
         vbd = ctx.db.find(VBD, ref)
         if vbd is not None and (vbd.currently_attached or vbd.reserved):
             raise VDI_IN_USE(vdi.ref, "import")
+    handle_of(ctx, vdi)
+    with ctx.transaction() as transaction:
+        assert_allowed(transaction, transaction.get(VDI, vdi.ref), VdiOperations.BLOCKED)
+
+
+@contextmanager
+def open_disk_for_writing(ctx: Context, vdi: VDI) -> Iterator[DiskWriter]:
+    """Open a disk for writing and let nobody else near it; the errors of `assert_writable`."""
+    assert_writable(ctx, vdi)
     handle = handle_of(ctx, vdi)
     with occupied(ctx, VDI, vdi.ref, VdiOperations.BLOCKED), handle.open_for_writing(vdi.location) as writer:
         yield writer
@@ -94,7 +110,10 @@ def open_disk_for_writing(ctx: Context, vdi: VDI) -> Iterator[DiskWriter]:
 
 
 def export(ctx: Context, exchange: Exchange) -> Ending:
-    """Send the data of a disk: raw, also in ranges, or as a VHD, with `base` only what differs from another disk."""
+    """Send the data of a disk: raw, also in ranges, as QCOW2, or as a VHD.
+
+    With `base` the VHD holds only what differs from another disk.
+    """
     request = exchange.request
     kind = wanted_format(request)
     vdi = disk_named(ctx, given(request).get("vdi", ""))
@@ -107,6 +126,13 @@ def export(ctx: Context, exchange: Exchange) -> Ending:
         reader = stack.enter_context(open_disk(ctx, vdi))
         if kind == "raw":
             return _export_raw(ctx, exchange, reader, headers)
+        if kind == "qcow2":
+            if base_name:
+                raise NOT_IMPLEMENTED("base of an export as qcow2")
+            image = qcow2_stream.lay_out(reader.size, reader.extents())
+            exchange.start(200, headers_for(ctx, *headers), image.length)
+            progress = Progress(ctx, image.clusters * qcow2_stream.CLUSTER)
+            return Ending(tail=qcow2_stream.send_qcow2(exchange, reader, image, progress))
         if base_name:
             base = disk_named(ctx, base_name)
             base_reader = stack.enter_context(handle_of(ctx, base).open_for_reading(base.location))
@@ -155,7 +181,7 @@ def parse_range(text: str, size: int) -> tuple[int, int]:
 
 
 def import_(ctx: Context, exchange: Exchange) -> Ending:
-    """Write an upload to a disk: raw, raw in pieces (`chunked`), or a VHD.
+    """Write an upload to a disk: raw, raw in pieces (`chunked`), a QCOW2 image, or a VHD.
 
     A request without any body changes nothing: clients send it to learn where the upload has to go.
     """
@@ -166,21 +192,50 @@ def import_(ctx: Context, exchange: Exchange) -> Ending:
     if chunked and kind != "raw":
         raise INVALID_VALUE("chunked", f"not with the format {kind}")
     upload = Upload(exchange)
-    with open_disk_for_writing(ctx, vdi) as writer:
-        if upload.empty:
+    headers = headers_for(ctx, BINARY)
+    if upload.empty or upload.boundless:
+        assert_writable(ctx, vdi)  # without occupying the disk: who asks wants to write to it by the next request
+        if upload.empty or not upload.answer_early(headers):
             return Ending()
+    with open_disk_for_writing(ctx, vdi) as writer:
         progress = Progress(ctx, writer.size)
         if kind == "raw" and not chunked and upload.length is not None and upload.length > writer.size:
             raise VDI_TOO_SMALL(vdi.ref, upload.length)
-        answer_early(exchange, headers_for(ctx, BINARY))
+        if not exchange.started:
+            upload.answer_early(headers)
         if kind == "vhd":
             receive_vhd(upload, writer, vdi.ref, progress)
+        elif kind == "qcow2":
+            receive_image(ctx, upload, writer, vdi.ref)
         elif chunked:
             receive_chunks(upload, writer, vdi.ref, progress)
         else:
             receive_raw(upload, writer, vdi.ref, progress, boundless=upload.boundless)
     note_utilisation(ctx, vdi)
     return Ending()
+
+
+def receive_image(ctx: Context, source: Source, writer: DiskWriter, vdi: str) -> None:
+    """Write a QCOW2 image to a disk, once the whole of it lies in a file that has no name.
+
+    IMPORT_ERROR for an upload that is much longer than the disk.
+    """
+    most = 2 * writer.size + MOST_BESIDES
+    view = memoryview(bytearray(BLOCK))
+    with tempfile.TemporaryFile(dir=ctx.toolstack.state) as file:
+        done = 0
+        arriving = Progress(ctx, 2 * writer.size)  # the first half of the way
+        while got := fill(source, view):
+            done += got
+            if done > most:
+                raise IMPORT_ERROR(f"the image is longer than {most} bytes")
+            if done == got:
+                qcow2_stream.parse_head(bytes(view[:got]))
+            file.write(view[:got])
+            arriving.add(got)
+        file.flush()
+        qcow2_stream.receive_qcow2(file.fileno(), writer, vdi, Progress(ctx, writer.size, begun=0.5))
+    writer.flush()
 
 
 def receive_raw(source: Source, writer: DiskWriter, vdi: str, progress: Progress, *, boundless: bool = False) -> None:

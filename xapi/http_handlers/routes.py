@@ -17,10 +17,13 @@ from xapi.http_handlers import (
     database_restore,
     export,
     import_,
+    import_url,
     logs,
     messages,
     performance,
     raw_vdi,
+    refusals,
+    services,
     system_status,
 )
 from xapi.http_handlers.admission import Handled, open_door
@@ -40,7 +43,7 @@ HANDLERS: Mapping[str, Handled] = {
     "get_vncsnapshot": Handled(console.snapshot, "VM screen snapshot", brief=True),
     "get_export": Handled(export.export, "VM.export"),
     "get_export_metadata": Handled(export.export_metadata, "VM.export_metadata"),
-    "put_import": Handled(import_.import_, "VM.import"),
+    "put_import": Handled(import_url.receive, "VM.import"),
     "put_import_metadata": Handled(import_.import_metadata, "VM.metadata_import"),
     "get_export_raw_vdi": Handled(raw_vdi.export, "Exporting raw VDI"),
     "put_import_raw_vdi": Handled(raw_vdi.import_, "Importing raw VDI"),
@@ -54,8 +57,35 @@ HANDLERS: Mapping[str, Handled] = {
     "get_system_status": Handled(system_status.send, "Retrieving system status"),
     "get_audit_log": Handled(logs.send_audit_log, "audit_log_get request"),
     "get_host_logs_download": Handled(logs.download, "Downloading host logs"),
+    "get_services": Handled(services.show, "Querying services", brief=True),
+    "get_services_sm": Handled(services.show_storage, "Querying services", brief=True),
+    **dict.fromkeys(
+        (
+            "post_services",
+            "put_services",
+            "get_services_xenops",
+            "post_services_xenops",
+            "put_services_xenops",
+            "post_services_sm",
+            "put_services_sm",
+        ),
+        Handled(services.refuse, "Querying services", brief=True),
+    ),
+    "get_wlb_report": Handled(refusals.balancing_report, "WLB report request", brief=True),
+    "get_wlb_diagnostics": Handled(refusals.balancing_diagnostics, "WLB diagnostics request", brief=True),
+    "put_pool_patch_upload": Handled(refusals.patch_upload, "Uploading update", brief=True),
+    "get_pool_update_download": Handled(refusals.update_file, "Downloading update", brief=True),
+    "get_repository": Handled(refusals.repository_file, "Reading a repository", brief=True),
+    "get_enabled_repository": Handled(refusals.repository_file, "Reading a repository", brief=True),
+    "get_host_updates": Handled(refusals.host_updates, "Listing a host's updates", brief=True),
+    "get_updates": Handled(refusals.updates, "Listing updates", brief=True),
+    "put_bundle": Handled(refusals.bundle, "Sync bundle", brief=True),
+    **dict.fromkeys(
+        ("get_config_sync", "connect_remotecmd", "post_remote_db_access", "post_remote_db_access_v2", "post_cli"),
+        Handled(refusals.unknown, "unknown protocol", brief=True),
+    ),
 }
-"""What stands behind the doors, by the names of the actions; the others answer 501."""
+"""What stands behind the doors, by the names of the actions."""
 
 NOT_DOORS = frozenset({"post_root", "post_RPC2", "post_json", "post_jsonrpc"})
 """Actions that are calls; the endpoint serves them."""
@@ -64,15 +94,14 @@ NOT_DOORS = frozenset({"post_root", "post_RPC2", "post_json", "post_jsonrpc"})
 def make_doors(toolstack: Toolstack) -> Mapping[tuple[str, str], Door]:
     """A door for every HTTP action of the contract but the calls, by method and path."""
     doors: dict[tuple[str, str], Door] = {
-        (action.method, action.path.rstrip("/")): open_door(toolstack, action, HANDLERS.get(action.name))
+        (action.method, action.path.rstrip("/")): open_door(toolstack, action, HANDLERS[action.name])
         for action in ACTIONS
-        if action.name not in NOT_DOORS and action.method != "OPTIONS"
+        if action.name in HANDLERS
     }
     blob = doors[("GET", "/blob")]
     assert isinstance(blob, Streaming)
     doors[("GET", "/blob")] = blobs.public_door(toolstack, blob)
     doors[("GET", "/")] = doors[("HEAD", "/")] = root_door(toolstack)
-    doors.pop(("GET", ""), None)
     return doors
 
 

@@ -29,19 +29,22 @@ class Source(Protocol):
 
 
 class Progress:
-    """Tells a task how far a transfer of so many bytes has come, and lets it stop the transfer."""
+    """Tells a task how far a transfer of so many bytes has come, and lets it stop the transfer.
 
-    def __init__(self, ctx: Context, total: int) -> None:
+    A transfer in two parts gives the share of the way that had `begun` before the second.
+    """
+
+    def __init__(self, ctx: Context, total: int, begun: float = 0.0) -> None:
         self._ctx = ctx
         self._total = max(total, 1)
         self._done = 0
-        self._told = 0.0
+        self._begun = self._told = begun
 
     def add(self, count: int) -> None:
         """Note that so many bytes more are done; TASK_CANCELLED if somebody wants the transfer to stop."""
         self._ctx.task.check()
         self._done += count
-        share = min(self._done / self._total, 1.0)
+        share = min(self._begun + (1 - self._begun) * self._done / self._total, 1.0)
         if share >= self._told + STEP:
             self._told = share
             self._ctx.session.last_used = self._ctx.toolstack.clock.monotonic()
@@ -61,10 +64,11 @@ class Upload:
         announced = int(length.split(",")[0]) if length else None
         self.length = announced if announced is not None and announced < ABSURD else None
         self._boundless = announced is not None and announced >= ABSURD
+        self._ahead = b""
 
     @property
     def empty(self) -> bool:
-        """Whether the request has no body at all."""
+        """Whether the request says that it has no body at all."""
         return self._exchange.body_complete
 
     @property
@@ -74,10 +78,31 @@ class Upload:
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill the front of the buffer; return how many bytes, 0 at the end only."""
+        if self._ahead and buffer:
+            buffer[: len(self._ahead)] = self._ahead
+            self._ahead = b""
+            return 1
         count = self._exchange.readinto(buffer)
         if not count and self._exchange.truncated and not self._boundless:
             raise IMPORT_ERROR_PREMATURE_EOF()
         return count
+
+    def answer_early(self, headers: tuple[tuple[str, str], ...]) -> bool:
+        """Send the head of the answer before the body is read, to a client that wants it so; False if no body follows.
+
+        Clients that speak HTTP/1.0 send their upload only once they have read 200. Those that send an absurd length
+        wait for the answer as well: Xen Orchestra first asks with that length and without any body where the upload
+        has to go, and hangs up on the answer. All others learn at the end how it went.
+        """
+        exchange = self._exchange
+        if exchange.request.version == "1.0":
+            exchange.start(200, headers, 0)
+        elif self._boundless:
+            # Without a length, so that the answer does not end before the upload does: a client may then stop sending.
+            exchange.start(200, (*headers, ("Connection", "close")))
+            self._ahead = exchange.read(1)
+            return bool(self._ahead)
+        return True
 
 
 def fill(source: Source, buffer: memoryview) -> int:
@@ -97,15 +122,6 @@ def take(source: Source, count: int) -> bytes:
     if fill(source, memoryview(buffer)) < count:
         raise IMPORT_ERROR_PREMATURE_EOF()
     return bytes(buffer)
-
-
-def answer_early(exchange: Exchange, headers: tuple[tuple[str, str], ...]) -> None:
-    """Send the head of the answer before the body is read, to a client that wants it so.
-
-    Clients that speak HTTP/1.0 send their upload only once they have read 200; all others learn at the end how it went.
-    """
-    if exchange.request.version == "1.0":
-        exchange.start(200, headers, 0)
 
 
 def send_range(exchange: Exchange, reader: DiskReader, offset: int, length: int, progress: Progress) -> None:

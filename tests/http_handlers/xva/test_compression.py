@@ -1,18 +1,17 @@
 from __future__ import annotations
 
 import gzip
-import importlib.util
 import tracemalloc
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.http_handlers.doors import noise
 from tests.http_handlers.xva.test_archive import Bytes
 from xapi.http_handlers.xva.compression import GZIP, ZSTD, compressor, plain_source
-from xapi.http_handlers.xva.errors import BadArchive, EndedEarly, MethodMissing
-
-HAS_ZSTD = importlib.util.find_spec("zstandard") is not None
+from xapi.http_handlers.xva.errors import BadArchive, EndedEarly
 
 
 def drained(data: bytes, at_once: int = 1 << 30, size: int = 1000) -> bytes:
@@ -73,15 +72,26 @@ def test_a_bomb_takes_no_memory():
         tracemalloc.stop()
 
 
-@pytest.mark.skipif(HAS_ZSTD, reason="zstandard is installed")
-def test_without_the_package_zstandard_is_named():
-    with pytest.raises(MethodMissing, match="zstd"):
-        compressor(ZSTD, lambda data: None)
-    with pytest.raises(MethodMissing, match="zstd"):
-        plain_source(Bytes(b"\x28\xb5\x2f\xfd" + bytes(100)))
-
-
-@pytest.mark.skipif(not HAS_ZSTD, reason="zstandard is not installed")
 @given(st.lists(st.binary(max_size=3000), min_size=1), st.integers(1, 500), st.integers(1, 5000))
 def test_zstandard_there_and_back(parts, at_once, size):
     assert drained(squeezed(ZSTD, *parts), at_once, size) == b"".join(parts)
+
+
+def test_zstandard_frames_one_behind_the_other():
+    assert drained(zstandard.compress(b"one") + zstandard.compress(b"two"), 3) == b"onetwo"
+
+
+@given(st.integers(5, 60))
+def test_zstandard_that_breaks_off_ends_early_for_the_reader_of_the_archive(cut):
+    content = noise(1000)
+    found = drained(zstandard.compress(content)[:-cut])
+    assert len(found) < len(content) and content.startswith(found)
+
+
+def test_zstandard_that_is_damaged_or_wants_too_much_memory():
+    with pytest.raises(BadArchive):
+        drained(b"\x28\xb5\x2f\xfd\xff" + bytes(100))
+    parameters = zstandard.ZstdCompressionParameters(window_log=28, write_content_size=False)
+    large = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    with pytest.raises(BadArchive):
+        drained(large.compress(b"x") + large.flush())

@@ -122,7 +122,7 @@ def test_options_end_before_the_names() -> None:
         commands.remove_volume(group, name),
         commands.rename_volume(group, name, volume_name(RAW, "vhd")),
         commands.resize_volume(group, name, EXTENT),
-        commands.activate_volume(group, name, read_only=True),
+        commands.activate_volume(group, name),
         commands.deactivate_volume(group, name),
         commands.hide_volume(group, name, hidden=True),
     ):

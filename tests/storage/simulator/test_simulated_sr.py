@@ -123,3 +123,40 @@ def test_probe_lists_simulated_srs(tmp_path: Path) -> None:
     attach(tmp_path)
     assert SR in DummyDriver(str(tmp_path)).probe({}, {})
     assert DummyDriver(str(tmp_path / "none")).probe_ext({}, {}) == ()
+
+
+def test_figures_follow_what_is_written_behind_the_drivers_back(tmp_path: Path) -> None:
+    sr = attach(tmp_path)
+    disk, other = new_disk(sr), new_disk(sr)
+    backend = sr.attach(disk, False)
+    assert isinstance(backend, FileBackend)
+    total = sr.stat().total
+    for written in (1, 2, 3):
+        with open(backend.path, "r+b") as file:
+            file.write(os.urandom(written * 65536))
+        assert total - sr.stat().free == written * 65536
+    with open(backend.path, "r+b") as file:
+        file.write(os.urandom(4 * 65536))
+    sr.detach(disk)
+    assert total - sr.stat().free == 4 * 65536
+    clone = sr.clone(disk, new_uuid()).location
+    assert total - sr.stat().free == sr.scan().used == 8 * 65536
+    again = attach(tmp_path)
+    assert total - again.stat().free == 8 * 65536
+    for gone in (disk, clone, other):
+        again.destroy(gone)
+    assert (again.stat().free, again.scan().used, again.scan().virtual) == (total, 0, 0)
+
+
+def test_asking_for_figures_looks_at_no_disk_that_is_not_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sr = attach(tmp_path)
+    for _ in range(5):
+        write(sr, new_disk(sr), 0, b"x" * 512)
+    used = sr.stat().used
+    looked: list[str] = []
+    real = os.stat
+    monkeypatch.setattr(os, "stat", lambda path, *rest, **named: looked.append(str(path)) or real(path, *rest, **named))
+    assert sr.stat().used == used > 0
+    assert not [path for path in looked if path.endswith(".raw")]

@@ -1,4 +1,4 @@
-"""Compressed archives: gzip by the standard library, Zstandard where the package `zstandard` is installed.
+"""Compressed archives: gzip by the standard library, Zstandard by the package `zstandard`.
 
 What comes in is unpacked into buffers of the reader's size, whatever the compressed stream claims: a small upload that
 unpacks to very much costs its time and nothing else.
@@ -6,14 +6,14 @@ unpacks to very much costs its time and nothing else.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import zlib
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import IO, Any, Final, Protocol, cast
+
+import zstandard
 
 from xapi.http_handlers.xva.archive import Buffer, Source
-from xapi.http_handlers.xva.errors import BadArchive, EndedEarly, MethodMissing
+from xapi.http_handlers.xva.errors import BadArchive, EndedEarly
 
 GZIP: Final = "gzip"
 ZSTD: Final = "zstd"
@@ -69,19 +69,12 @@ class _Squeezer:
 
 
 def compressor(method: str, write: Callable[[Buffer], object]) -> Compressor:
-    """The compressor of a method, which is empty for none; MethodMissing."""
+    """The compressor of a method, which is empty for none."""
     if method == GZIP:
         return _Squeezer(write, zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_FORM))
     if method == ZSTD:
-        return _Squeezer(write, zstandard().ZstdCompressor().compressobj())
+        return _Squeezer(write, zstandard.ZstdCompressor().compressobj())
     return Plain(write)
-
-
-def zstandard() -> Any:
-    """The package for Zstandard; MethodMissing where it is not installed."""
-    if importlib.util.find_spec("zstandard") is None:
-        raise MethodMissing(ZSTD)
-    return importlib.import_module("zstandard")
 
 
 def plain_source(source: Source) -> Source:
@@ -160,15 +153,15 @@ class _Gunzipped:
 
 
 class _Unzstd:
-    """The content of Zstandard frames."""
+    """The content of Zstandard frames. Data that breaks off just ends: the reader of the archive misses the rest."""
 
     def __init__(self, source: _Joined) -> None:
-        self._package = zstandard()
-        limited = self._package.ZstdDecompressor(max_window_size=LARGEST_WINDOW)
-        self._reader = limited.stream_reader(source, read_size=READ, read_across_frames=True)
+        limited = zstandard.ZstdDecompressor(max_window_size=LARGEST_WINDOW)
+        # It only ever calls `read`.
+        self._reader = limited.stream_reader(cast(IO[bytes], source), read_size=READ, read_across_frames=True)
 
     def readinto(self, buffer: memoryview) -> int:
         try:
             return int(self._reader.readinto(buffer))
-        except self._package.ZstdError as error:
+        except zstandard.ZstdError as error:
             raise BadArchive(f"the compressed data is damaged: {error}") from None

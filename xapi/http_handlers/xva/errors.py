@@ -20,11 +20,3 @@ class UnexpectedMember(BadArchive):
 
 class ChecksumMismatch(BadArchive):
     """A block is not what it was when its checksum was made."""
-
-
-class MethodMissing(BadArchive):
-    """The archive is compressed in a way that this installation cannot read or write; `method` names it."""
-
-    def __init__(self, method: str) -> None:
-        super().__init__(f"compression by {method} needs a package that is not installed")
-        self.method = method

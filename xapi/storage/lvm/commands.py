@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xapi.storage.lvm.volumes import GROUP_FIELDS, HIDDEN_TAG, VOLUME_FIELDS
+from xapi.storage.lvm.volumes import DEVICE_FIELDS, GROUP_FIELDS, HIDDEN_TAG, VOLUME_FIELDS
 
 REPORT = ("--reportformat", "json", "--units", "b", "-o")
 
@@ -22,6 +22,11 @@ def show_group(group: str) -> list[str]:
 def create_group(group: str, devices: Sequence[str]) -> list[str]:
     """Make a volume group on devices, with room before the data that keeps it aligned."""
     return ["vgcreate", "--metadatasize", "10M", "--physicalextentsize", "4M", "--", group, *devices]
+
+
+def list_devices() -> list[str]:
+    """Report the physical volumes of this host with their groups."""
+    return ["pvs", *REPORT, DEVICE_FIELDS]
 
 
 def remove_group(group: str) -> list[str]:
@@ -51,10 +56,9 @@ def resize_volume(group: str, name: str, size: int) -> list[str]:
     return ["lvresize", "--force", "--size", f"{size}B", "--", f"{group}/{name}"]
 
 
-def activate_volume(group: str, name: str, read_only: bool = False) -> list[str]:
+def activate_volume(group: str, name: str) -> list[str]:
     """Make a logical volume appear as a device."""
-    permission = ["--permission", "r" if read_only else "rw"]
-    return ["lvchange", "--activate", "y", *permission, "--", f"{group}/{name}"]
+    return ["lvchange", "--activate", "y", "--", f"{group}/{name}"]
 
 
 def deactivate_volume(group: str, name: str) -> list[str]:

@@ -25,6 +25,7 @@ LVM_REPORT_UNREADABLE = 100
 
 VOLUME_NAME = re.compile(rf"(VHD|LV)-({UUID.pattern})")
 VOLUME_FIELDS = "lv_name,lv_size,lv_attr,lv_tags"
+DEVICE_FIELDS = "pv_name,vg_name,vg_size,vg_free"
 GROUP_FIELDS = "vg_name,vg_size,vg_free,vg_extent_size"
 
 
@@ -93,6 +94,33 @@ class Group:
 def parse_volumes(report: str) -> list[Volume]:
     """Return the disks in what `lvs --reportformat json` printed; other volumes, such as MGT, are no disks."""
     return [volume for row in _rows(report, "lv") if (volume := _volume(row)) is not None]
+
+
+def volume_names(report: str) -> list[str]:
+    """Return the names of all volumes in what `lvs --reportformat json` printed, also of those that are no disks."""
+    return [row.get("lv_name", "") for row in _rows(report, "lv")]
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A physical volume and the SR that lies on it; sizes of the whole group in bytes."""
+
+    path: str
+    sr_uuid: str
+    size: int
+    free: int
+
+
+def parse_devices(report: str) -> list[Device]:
+    """Return the physical volumes of SRs in what `pvs --reportformat json` printed."""
+    found = []
+    for row in _rows(report, "pv"):
+        group = row.get("vg_name", "")
+        uuid = group.removeprefix(GROUP_PREFIX)
+        if group.startswith(GROUP_PREFIX) and is_uuid(uuid):
+            sizes = (_bytes(row.get(key, "")) for key in ("vg_size", "vg_free"))
+            found.append(Device(row.get("pv_name", ""), uuid, *sizes))
+    return found
 
 
 def _volume(row: dict[str, str]) -> Volume | None:

@@ -31,6 +31,7 @@ from xapi.storage.file.directory import is_uuid
 from xapi.storage.file.disk import ChainDisk
 from xapi.storage.simulator.faults import Faults
 from xapi.storage.simulator.journal import Disk, Journal, SrNames, encode_disk, encode_gone, encode_names, load
+from xapi.storage.simulator.totals import Totals
 from xapi.storage.sparse import copy_sparse, differing_blocks
 from xapi.storage.vhd.chain import Chain
 from xapi.storage.vhd.file import RealFile
@@ -58,11 +59,16 @@ class SimulatedSr:
         self._closed = False
         with translated(sr_uuid):
             self._disks, self._names = load(directory / JOURNAL_NAME)
+            self._totals = Totals()
+            for disk in self._disks.values():
+                self._totals.put(disk.facts.location, disk.facts.virtual_size)
             self._journal = Journal(directory / JOURNAL_NAME, self._disks, self._names)
             for name in os.listdir(directory):
                 # An image without an entry is what a killed process left behind.
                 if name.endswith((".raw", ".part")) and name[:36] not in self._disks:
                     os.unlink(directory / name)
+                elif name.endswith(".raw"):
+                    self._totals.touch(name[:36])
 
     @property
     def uuid(self) -> str:
@@ -96,6 +102,7 @@ class SimulatedSr:
     def _put(self, disk: Disk) -> VdiFacts:
         self._journal.add(encode_disk(disk))
         self._disks[disk.facts.location] = disk
+        self._totals.put(disk.facts.location, disk.facts.virtual_size)
         return self._measured(disk)
 
     def _measured(self, disk: Disk) -> VdiFacts:
@@ -103,6 +110,7 @@ class SimulatedSr:
             taken = os.stat(self._data(disk.facts.location)).st_blocks * SECTOR
         except FileNotFoundError:
             return disk.facts
+        self._totals.measured(disk.facts.location, taken)
         return replace(disk.facts, physical_utilisation=taken)
 
     # Looking
@@ -119,18 +127,23 @@ class SimulatedSr:
     def scan(self) -> ScanResult:
         """Return all disks and what they take."""
         with self._held("scan"):
+            held = self._attachments.held()
             vdis = tuple(map(self._measured, self._disks.values()))
-            used = sum(vdi.physical_utilisation for vdi in vdis)
-            return ScanResult(vdis, self._total, used, sum(vdi.virtual_size for vdi in vdis))
+            self._totals.settle(held)
+            return ScanResult(vdis, self._total, self._totals.used, self._totals.virtual)
 
     def stat(self) -> SrStat:
         """Return space and health; an injected fault makes the SR unreachable."""
         try:
-            result = self.scan()
+            with self._held("scan"):
+                held = self._attachments.held()  # before the look: who lets go meanwhile may have written after it
+                for location in self._totals.unsure:
+                    self._measured(self._disk(location))
+                self._totals.settle(held)
+                free = max(self._total - self._totals.used, 0)
         except StorageFailure:
             return SrStat(0, 0, self._uuid, health=SrHealth.UNREACHABLE)
-        free = max(result.total - result.used, 0)
-        return SrStat(result.total, free, self._uuid, self._names.name_label, self._names.name_description)
+        return SrStat(self._total, free, self._uuid, self._names.name_label, self._names.name_description)
 
     def update_sr(self, name_label: str, name_description: str) -> None:
         """Keep the SR's name and description."""
@@ -150,7 +163,7 @@ class SimulatedSr:
     def _check_room(self, size: int) -> None:
         if self._total == DEFAULT_SIZE:
             return  # nobody asked for an end
-        taken = sum(disk.facts.virtual_size for disk in self._disks.values())
+        taken = self._totals.virtual
         if taken + size > self._total:
             raise SrFull(size, max(self._total - taken, 0))
 
@@ -188,6 +201,7 @@ class SimulatedSr:
                     self._put(replace(disk, log_parent=gone.log_parent))
             self._journal.add(encode_gone(location))
             del self._disks[location]
+            self._totals.drop(location)
             with suppress(FileNotFoundError):
                 os.unlink(self._data(location))
 
@@ -285,6 +299,7 @@ class SimulatedSr:
             os.ftruncate(descriptor, disk.facts.virtual_size)
         finally:
             os.close(descriptor)
+        self._totals.touch(disk.facts.location)
         return path
 
     def attach(self, location: str, read_only: bool) -> Backend:

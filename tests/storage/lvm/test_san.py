@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from xapi.storage.contract import new_uuid
+from xapi.storage.interface import InvalidConfiguration, StorageFailure
+from xapi.storage.lvm.iscsi import parse_sessions, parse_targets
+from xapi.storage.lvm.san import LvmOverHba, LvmOverIscsi
+
+from .san import IQN, LUNS, OTHER_IQN, FakeSan
+
+CONFIG = {"target": "192.0.2.9", "targetIQN": IQN, "SCSIid": LUNS[1]}
+
+
+def iscsi(tmp_path: Path, password: str = "") -> tuple[FakeSan, LvmOverIscsi]:
+    san = FakeSan(tmp_path, password)
+    return san, LvmOverIscsi(str(tmp_path / "state"), san, str(san.devices))
+
+
+def plain(xml: str) -> str:
+    return "".join(xml.split())
+
+
+def test_targets_are_the_answer_where_none_is_named(tmp_path: Path) -> None:
+    _, driver = iscsi(tmp_path)
+    with pytest.raises(InvalidConfiguration) as caught:
+        driver.probe({"target": "192.0.2.9"}, {})
+    assert caught.value.code == "SR_BACKEND_FAILURE_96"
+    assert plain(caught.value.params[2]) == (
+        '<?xmlversion="1.0"?><iscsi-target-iqns>'
+        f"<TGT><Index>0</Index><IPAddress>192.0.2.9</IPAddress><TargetIQN>{IQN}</TargetIQN></TGT>"
+        f"<TGT><Index>1</Index><IPAddress>2001:db8::9</IPAddress><Port>3261</Port><TargetIQN>{OTHER_IQN}</TargetIQN></TGT>"
+        "<TGT><Index>2</Index><IPAddress>192.0.2.9</IPAddress><TargetIQN>*</TargetIQN></TGT>"
+        "</iscsi-target-iqns>"
+    )
+
+
+def test_luns_are_the_answer_where_none_is_named_and_the_session_ends(tmp_path: Path) -> None:
+    san, driver = iscsi(tmp_path)
+    with pytest.raises(InvalidConfiguration) as caught:
+        driver.probe({"target": "192.0.2.9", "targetIQN": IQN}, {})
+    assert caught.value.code == "SR_BACKEND_FAILURE_107"
+    luns = "".join(
+        f"<LUN><vendor>EXAMPLE</vendor><serial>serial-{number}</serial><LUNid>{number}</LUNid>"
+        f"<size>1048576</size><SCSIid>{scsi_id}</SCSIid></LUN>"
+        for number, scsi_id in LUNS.items()
+    )
+    assert plain(caught.value.params[2]) == f'<?xmlversion="1.0"?><iscsi-target>{luns}</iscsi-target>'
+    assert san.sessions == []
+
+
+def test_the_session_lasts_as_long_as_the_sr_is_attached(tmp_path: Path) -> None:
+    san, driver = iscsi(tmp_path)
+    uuid = new_uuid()
+    driver.create(uuid, CONFIG, 0, "user", {})
+    assert san.sessions == []
+    sr = driver.attach(uuid, CONFIG, {})
+    assert san.sessions == [IQN]
+    assert uuid in driver.probe(CONFIG, {})
+    assert san.sessions == [IQN]
+    sr.detach_sr()
+    assert san.sessions == []
+    assert [result.sr.uuid for result in driver.probe_ext(CONFIG, {}) if result.sr] == [uuid]
+    with pytest.raises(StorageFailure):
+        driver.attach(new_uuid(), CONFIG, {})
+    assert san.sessions == []
+
+
+def test_a_password_is_shown_to_the_target_and_never_in_an_error(tmp_path: Path) -> None:
+    san, driver = iscsi(tmp_path, "open sesame")
+    with pytest.raises(StorageFailure) as caught:
+        driver.probe(CONFIG, {})
+    assert caught.value.code == "SR_BACKEND_FAILURE_68"
+    san.given.clear()
+    with pytest.raises(StorageFailure) as caught:
+        driver.probe({**CONFIG, "chapuser": "me", "chappassword": "shibboleth"}, {})
+    assert "shibboleth" not in "".join(caught.value.params)
+    assert driver.probe_ext({**CONFIG, "chapuser": "me", "chappassword": "open sesame"}, {})
+    assert san.given["username"] == "me"
+
+
+@pytest.mark.parametrize(
+    ("change", "number"),
+    [
+        ({"target": ""}, 95),
+        ({"target": "-rf"}, 140),
+        ({"port": "0"}, 142),
+        ({"port": "x"}, 142),
+        ({"targetIQN": "--logout"}, 96),
+        ({"targetIQN": "iqn.2026-11.org.example:none"}, 96),
+        ({"SCSIid": "../../sda"}, 107),
+        ({"SCSIid": "36001405none"}, 19),
+    ],
+)
+def test_what_cannot_be_used_is_named(tmp_path: Path, change: dict[str, str], number: int) -> None:
+    san, driver = iscsi(tmp_path)
+    with pytest.raises(StorageFailure) as caught:
+        driver.probe({**CONFIG, **change}, {})
+    assert caught.value.number == number
+    assert san.sessions == []
+
+
+def test_hba_disks_are_the_answer_where_none_is_named(tmp_path: Path) -> None:
+    san = FakeSan(tmp_path)
+    san.appear()
+    driver = LvmOverHba(str(tmp_path / "state"), san, str(san.devices))
+    with pytest.raises(InvalidConfiguration) as caught:
+        driver.probe({}, {})
+    assert caught.value.code == "SR_BACKEND_FAILURE_107"
+    answer = plain(caught.value.params[2])
+    assert answer.count("<BlockDevice>") == 2
+    assert (
+        f"<numpaths>2</numpaths><SCSIid>{LUNS[0]}</SCSIid><vendor>EXAMPLE</vendor><serial>serial-0</serial>" in answer
+    )
+    assert "<adapter>3</adapter><channel>0</channel><id>1</id><lun>0</lun><hba>fc</hba>" in answer
+    assert {result.configuration["SCSIid"] for result in driver.probe_ext({}, {})} == set(LUNS.values())
+
+
+def test_lines_that_are_no_targets_are_left_out() -> None:
+    assert parse_targets("iscsiadm: nothing\n1.2.3.4:x,1 iqn.a:b\n1.2.3.4:3260,1 -rf\n") == []
+    (found,) = parse_sessions("tcp: [3] [::1]:3260,1 iqn.a:b (non-flash)\njunk\n")
+    assert (found.address, found.portal, found.iqn) == ("::1", "[::1]:3260", "iqn.a:b")

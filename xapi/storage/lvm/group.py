@@ -1,0 +1,188 @@
+"""A volume group, worked with by LVM's programs; its volumes are opened as devices of a size that does not change."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from typing import Protocol
+
+from xapi.storage.errors import SrFull, SrUnavailable, StorageFailure
+from xapi.storage.lvm import commands
+from xapi.storage.lvm.volumes import (
+    LVM_GROUP_MISSING,
+    METADATA_VOLUME,
+    VOLUME_NAME,
+    Group,
+    Volume,
+    group_name,
+    parse_group,
+    parse_volumes,
+    volume_names,
+    whole_extents,
+)
+from xapi.storage.vhd.file import RealFile
+from xapi.system.command import CommandFailed, Completed, run
+
+SECONDS = 120.0
+OUTPUT = 64 << 20
+NOT_INSTALLED = (126, 127)
+CREATE, DELETE, ACTIVATE, DEACTIVATE, RESIZE, GROUP_CREATE = 50, 51, 52, 53, 59, 77
+"""Error numbers of the public drivers, by what failed."""
+
+
+class Runner(Protocol):
+    """Whatever runs LVM's programs; CommandFailed where one does not come to its good end."""
+
+    def __call__(self, argv: Sequence[str]) -> Completed:
+        """Run a program to its end."""
+
+
+def run_lvm(argv: Sequence[str]) -> Completed:
+    """Run one of the system's programs."""
+    return run(argv, timeout=SECONDS, output_limit=OUTPUT)
+
+
+class VolumeFile(RealFile):
+    """An open logical volume: whatever it is made of, nobody makes it longer by writing."""
+
+    @property
+    def fixed_size(self) -> bool:
+        """True."""
+        return True
+
+    @classmethod
+    def open_volume(cls, path: str, writable: bool) -> VolumeFile:
+        """Open the device of an active volume."""
+        return cls(os.open(path, (os.O_RDWR if writable else os.O_RDONLY) | os.O_CLOEXEC), path)
+
+
+def ask(runner: Runner, argv: Sequence[str], number: int) -> Completed:
+    """Run a program; its failure is one of storage, with this number."""
+    try:
+        return runner(argv)
+    except CommandFailed as error:
+        if error.code in NOT_INSTALLED:
+            raise SrUnavailable(f"LVM cannot be used on this host: {error}") from error
+        if "insufficient" in error.stderr.lower():
+            raise SrFull() from error
+        raise StorageFailure(f"LVM: {error}", number) from error
+
+
+class VolumeGroup:
+    """The volumes of one SR. Not safe for several threads: the SR's lock is held."""
+
+    def __init__(self, sr_uuid: str, runner: Runner = run_lvm, devices: str = "/dev") -> None:
+        self.sr_uuid = sr_uuid
+        self.name = group_name(sr_uuid)
+        self._runner = runner
+        self._devices = devices
+
+    def _run(self, argv: Sequence[str], number: int) -> Completed:
+        return ask(self._runner, argv, number)
+
+    def path(self, name: str) -> str:
+        """Return where the device of a volume is while it is active."""
+        return os.path.join(self._devices, self.name, name)
+
+    def is_active(self, name: str) -> bool:
+        """Whether a volume has a device now."""
+        return os.path.exists(self.path(name))
+
+    def stat(self) -> Group:
+        """Return the group's figures; SrUnavailable if there is no such group."""
+        try:
+            return parse_group(self._run(commands.show_group(self.name), LVM_GROUP_MISSING).text)
+        except SrUnavailable:
+            raise
+        except StorageFailure as error:
+            raise SrUnavailable(f"volume group {self.name} cannot be found: {error.text}") from error
+
+    def look(self) -> tuple[dict[str, Volume], list[str]]:
+        """Return the disks by their UUIDs, and the names of all volumes; a VHD takes precedence over a raw disk."""
+        report = self._run(commands.list_volumes(self.name), LVM_GROUP_MISSING).text
+        disks = sorted(parse_volumes(report), key=lambda volume: volume.format)
+        return {volume.uuid: volume for volume in disks}, volume_names(report)
+
+    def check_room(self, more: int) -> None:
+        """Raise SrFull unless there are so many bytes free."""
+        free = self.stat().free
+        if more > free:
+            raise SrFull(more, free)
+
+    def create(self, name: str, size: int, tag: str = "") -> None:
+        """Make a volume, not active and holding whatever was there before."""
+        size = whole_extents(size)
+        self.check_room(size)
+        self._run(commands.create_volume(self.name, name, size, tag, active=False), CREATE)
+
+    def remove(self, name: str) -> None:
+        """Remove a volume that nobody has open."""
+        if self.is_active(name):
+            self.deactivate(name)
+        self._run(commands.remove_volume(self.name, name), DELETE)
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a volume another name; who has it open does not notice."""
+        self._run(commands.rename_volume(self.name, name, new_name), CREATE)
+
+    def resize(self, name: str, size: int) -> None:
+        """Make a volume another size."""
+        self._run(commands.resize_volume(self.name, name, whole_extents(size)), RESIZE)
+
+    def hide(self, name: str, hidden: bool) -> None:
+        """Tag a volume as an inner node of a chain, or take the tag away."""
+        self._run(commands.hide_volume(self.name, name, hidden), CREATE)
+
+    def activate(self, name: str) -> None:
+        """Give a volume a device."""
+        self._run(commands.activate_volume(self.name, name), ACTIVATE)
+
+    def deactivate(self, name: str) -> None:
+        """Take a volume's device away."""
+        self._run(commands.deactivate_volume(self.name, name), DEACTIVATE)
+
+    @contextmanager
+    def active(self, name: str) -> Iterator[None]:
+        """Have a volume active inside; one that was not is not afterwards."""
+        if self.is_active(name):
+            yield
+            return
+        self.activate(name)
+        try:
+            yield
+        finally:
+            self.deactivate(name)
+
+    @contextmanager
+    def opened(self, name: str, writable: bool = False) -> Iterator[VolumeFile]:
+        """Open a volume inside, active or not."""
+        with self.active(name), closing(VolumeFile.open_volume(self.path(name), writable)) as file:
+            yield file
+
+    def opener(self, known: Callable[[str], bool]) -> Callable[[str, bool], VolumeFile]:
+        """Return what opens active disks of this group by their paths, and nothing else (an Opener of VHDs)."""
+
+        def open_path(path: str, writable: bool) -> VolumeFile:
+            name = self.name_in(path)
+            if name is None or not known(name):
+                raise FileNotFoundError(path)
+            return VolumeFile.open_volume(self.path(name), writable)
+
+        return open_path
+
+    def name_in(self, path: str) -> str | None:
+        """Return the disk of this group that a path names, as /dev/GROUP/VOLUME or as the device mapper spells it."""
+        name = path.rsplit("/", 1)[-1]
+        mapped = self.name.replace("-", "--") + "-"
+        if name.startswith(mapped):
+            name = name.removeprefix(mapped).replace("--", "-")
+        elif os.path.dirname(path) != os.path.dirname(self.path(name)):
+            return None
+        return name if VOLUME_NAME.fullmatch(name) else None
+
+    def destroy(self) -> None:
+        """Remove the metadata volume and the group itself."""
+        if METADATA_VOLUME in self.look()[1]:
+            self.remove(METADATA_VOLUME)
+        self._run(commands.remove_group(self.name), DELETE)

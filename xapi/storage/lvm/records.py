@@ -1,0 +1,75 @@
+"""The metadata volume of an attached SR: read once, and written slot by slot."""
+
+from __future__ import annotations
+
+from xapi.storage.errors import StorageFailure
+from xapi.storage.file.record import VdiRecord
+from xapi.storage.lvm.group import VolumeGroup
+from xapi.storage.lvm.metadata import SECTOR, SR_SECTORS, VDI_SIZE, Fields, Metadata, fields_of, record_of
+from xapi.storage.lvm.volumes import METADATA_SIZE, METADATA_VOLUME
+
+
+class Records:
+    """What MGT keeps of an SR and its disks. Not safe for several threads: the SR's lock is held."""
+
+    def __init__(self, group: VolumeGroup) -> None:
+        self._group = group
+        with group.opened(METADATA_VOLUME) as file:
+            self._metadata = Metadata.parse(file.pread(METADATA_SIZE, 0))
+        self._disks: dict[str, Fields] = self._metadata.disks()
+
+    @staticmethod
+    def prepare(group: VolumeGroup, allocation: str) -> None:
+        """Make the volume of a new SR."""
+        group.create(METADATA_VOLUME, METADATA_SIZE)
+        with group.opened(METADATA_VOLUME, writable=True) as file:
+            file.pwrite(Metadata(group.sr_uuid, allocation=allocation).encode(), 0)
+            file.flush()
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The SR's name and description."""
+        return self._metadata.name_label, self._metadata.name_description
+
+    @property
+    def thin(self) -> bool:
+        """Whether volumes are only as large as they have to be while nobody writes to them."""
+        return self._metadata.allocation in ("thin", "xlvhd")
+
+    def rename(self, name_label: str, name_description: str) -> None:
+        """Keep another name and description of the SR."""
+        self._metadata.name_label, self._metadata.name_description = name_label, name_description
+        self._write(SECTOR, self._metadata.sr_sectors())
+
+    def get(self, uuid: str) -> VdiRecord:
+        """Return what is kept of a disk, defaults for one that is not known."""
+        fields = self._disks.get(uuid)
+        return record_of(fields) if fields is not None else VdiRecord()
+
+    def put(self, uuid: str, format: str, record: VdiRecord) -> None:
+        """Keep a disk's record."""
+        number = self._metadata.put(fields_of(uuid, format, record))
+        slot = self._metadata.slots[number]
+        assert slot is not None
+        self._disks[uuid] = slot
+        self._write_slot(number)
+
+    def drop(self, uuid: str) -> None:
+        """Forget a disk."""
+        number = self._metadata.drop(uuid)
+        self._disks.pop(uuid, None)
+        if number is not None:
+            self._write_slot(number)
+
+    def _write_slot(self, number: int) -> None:
+        offset = SR_SECTORS * SECTOR + number * VDI_SIZE
+        if offset + VDI_SIZE > METADATA_SIZE:
+            raise StorageFailure("the metadata volume has no room for another disk", 44)
+        # The header comes last: it says how much of what is behind it counts.
+        self._write(offset, self._metadata.slot_sectors(number))
+        self._write(0, self._metadata.header())
+
+    def _write(self, offset: int, data: bytes) -> None:
+        with self._group.opened(METADATA_VOLUME, writable=True) as file:
+            file.pwrite(data, offset)
+            file.flush()
