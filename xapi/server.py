@@ -54,6 +54,7 @@ from xapi.monitoring.saved import Folder
 from xapi.network.interface import NetworkDriver
 from xapi.rpc.endpoint import Endpoint
 from xapi.rpc.http import Server
+from xapi.services import nbd_export
 from xapi.services.coalescer import Coalescer
 from xapi.services.guest_watcher import GuestWatcher
 from xapi.services.metering import Metering
@@ -206,7 +207,13 @@ class RunningServer:
 
     def _start_services(self, background: bool) -> None:
         toolstack = self.toolstack
-        by_news: tuple[Service, ...] = (GuestWatcher(toolstack), toolstack.events)
+        by_news: tuple[Service, ...] = (
+            GuestWatcher(toolstack),
+            toolstack.events,
+            nbd_export.NbdExports(
+                toolstack, self.settings.server_certificate, nbd_export.port_of(self.settings.network)
+            ),
+        )
         by_the_clock: tuple[Service, ...] = (
             Periodic("reaper", REAP_SECONDS, toolstack.reap),
             Periodic("SSH", REAP_SECONDS, lambda: turn_off_expired_ssh(toolstack)),
@@ -278,9 +285,8 @@ def open_network_driver(settings: Settings, installation: str) -> NetworkDriver:
     (point,) = entry_points(group="xapi.network", name="simulator")
     host = "127.0.0.1" if settings.https.host in ANYWHERE else settings.https.host
     lease = {"lease.eth0": f"{host}/{8 if host.startswith('127.') else 24}"} if ":" not in host else {}
-    opened: NetworkDriver = point.load()(
-        settings.state / "network", {"seed": installation, **lease, **settings.network}
-    )
+    own = {key: value for key, value in settings.network.items() if key != nbd_export.SETTING}
+    opened: NetworkDriver = point.load()(settings.state / "network", {"seed": installation, **lease, **own})
     return opened
 
 

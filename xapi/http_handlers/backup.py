@@ -48,12 +48,12 @@ def receive(ctx: Context, exchange: Exchange) -> Ending:
     """PUT /host_restore: check a backup and keep it; the database is restored when the toolstack starts next.
 
     INVALID_VALUE for what is no backup, and the errors of `database_restore.adapted`. Then nothing has changed. The
-    data of blobs that are there are put back at once. A request that only asks where the upload has to go changes
-    nothing; an empty backup is none.
+    data of blobs that are there are put back at once. A request without any body changes nothing: clients
+    send it to learn where the upload has to go.
     """
     dry_run = flag(exchange.request, "dry_run")
     upload = Upload(exchange)
-    if not upload.answer_early(headers_for(ctx)):
+    if upload.empty or not upload.answer_early(headers_for(ctx)):
         return Ending()
     with tempfile.TemporaryFile() as file:
         block = memoryview(bytearray(1 << 20))

@@ -110,10 +110,11 @@ def _changed(row: Any, **values: Any) -> Any:
 def receive(ctx: Context, exchange: Exchange) -> Ending:
     """PUT /pool/xmldbdump: check a dump and keep it for the next start; with `dry_run` only check it.
 
-    A request that only asks where the upload has to go changes nothing; an empty dump is none.
+    A request without any body changes nothing: xen-api sends it, with length 0 if it knows that of the upload to come,
+    to learn where that has to go, and gives up unless it gets 200 or 302.
     """
     document = read_upload(ctx, exchange, LARGEST)
-    if not document and Upload(exchange).boundless:
+    if not document:
         return Ending()
     dry_run = flag(exchange.request, "dry_run")
     check_and_stage(ctx, document, dry_run=dry_run)
