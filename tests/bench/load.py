@@ -128,6 +128,7 @@ def listen(order: dict[str, Any]) -> dict[str, Any]:
     sys.stdout.write("listening\n")
     sys.stdout.flush()
     heard: dict[int, list[float]] = {}
+    answers = 0
     moment = re.compile(rb"<name>name_description</name><value>(\d+)</value>")
     token = re.compile(rb"<name>token</name><value>([0-9,]+)</value>")
     end = time.monotonic() + LONGEST
@@ -138,6 +139,7 @@ def listen(order: dict[str, Any]) -> dict[str, Any]:
             if not client.receive():
                 continue
             now = time.monotonic_ns()
+            answers += 1
             answer = client.answer()
             for found in moment.findall(answer):
                 written = int(found)
@@ -151,6 +153,7 @@ def listen(order: dict[str, Any]) -> dict[str, Any]:
     last = sorted(max(delays) for delays in heard.values() if len(delays) == len(clients))
     return {
         "changes": len(heard),
+        "answers": answers,
         "p50_ms": _at(every, 0.5),
         "p99_ms": _at(every, 0.99),
         "last_listener_p50_ms": _at(last, 0.5),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -29,6 +29,8 @@ from xapi.rpc.forms import Form
 
 LONGEST = 3600.0  # seconds that one call may wait
 KEPT = 256  # rendered events and counts that are kept for other listeners
+FEW = 64  # names in a subscription, or events in an answer, up to which it is kept for others who ask the same
+EVENT_CLASSES = frozenset(entity for entity in CLASSES if entity.events)
 ALL_NAMES = tuple(sorted(CATALOG.by_lower_name))
 
 
@@ -64,25 +66,32 @@ class Change:
     version: Version | None
 
 
-def subscription(database: Database, names: Iterable[str]) -> Subscription:
+def subscription(names: Collection[str]) -> Subscription:
     """Read "*", "vm" or "VM/OpaqueRef:…", in any case; a class that there is not never changes."""
+    return _known_subscription(tuple(names)) if len(names) <= FEW else _read_subscription(names)
+
+
+def _read_subscription(names: Iterable[str]) -> Subscription:
     classes: set[type[Entity]] = set()
     objects: set[Key] = set()
     for name in names:
         if name == "*":
-            classes.update(entity for entity in database.tables if entity.events)
+            classes.update(EVENT_CLASSES)
             continue
         kind, slash, ref = name.partition("/")
         if "/" in ref:
             raise EVENT_SUBSCRIPTION_PARSE_FAILURE(name)
         entity = CATALOG.by_lower_name.get(kind.lower())
-        if entity is None or entity not in database.tables or not entity.events:
+        if entity not in EVENT_CLASSES:
             continue
         if slash:
             objects.add((entity, ref))
         else:
             classes.add(entity)
     return Subscription(frozenset(classes), frozenset(objects))
+
+
+_known_subscription = lru_cache(maxsize=KEPT)(_read_subscription)
 
 
 def read_token(token: str) -> int:
@@ -154,17 +163,18 @@ def render_counts(form: Form, counts: Counts) -> bytes:
 
 
 def render_batch(form: Form, changes: list[Change], generation: int, counts: Counts) -> Rendered:
-    """What `event.from` answers."""
+    """What `event.from` answers, in one piece."""
     events = b"".join(form.array(render_event(form, change) for change in changes))
     token = form.value(Basic.STRING, write_token(generation))
     valid = render_counts(form, counts)
-    return Rendered(form.struct((("events", events), ("valid_ref_counts", valid), ("token", token))))
+    whole = form.struct((("events", events), ("valid_ref_counts", valid), ("token", token)))
+    return Rendered((b"".join(whole),))
 
 
 @overrides("event.from")
 def from_(ctx: Context, classes: tuple[str, ...], token: str, timeout: float) -> Rendered | Waiting:
     """Answer the changes since a token as soon as there are some, or nothing when the time has passed."""
-    wanted = subscription(ctx.db, classes)
+    wanted = subscription(classes)
     since = read_token(token)
     seen = ctx.db.generation
     if since > ctx.db.generation:
@@ -172,13 +182,19 @@ def from_(ctx: Context, classes: tuple[str, ...], token: str, timeout: float) ->
     seconds = min(max(timeout, 0.0), LONGEST) if math.isfinite(timeout) else LONGEST
 
     def look(last: bool) -> Rendered | None:
+        question = (ctx.form, wanted, since, last)
+        kept = ctx.toolstack.events.kept(ctx.db.generation)
+        if question in kept:
+            known: Rendered | None = kept[question]
+            return known
         try:
             changes, generation, counts = changes_since(ctx.db, wanted, since)
         except EventsLost:
             raise EVENTS_LOST() from None
-        if changes or last:
-            return render_batch(ctx.form, changes, generation, counts)
-        return None
+        answer = render_batch(ctx.form, changes, generation, counts) if changes or last else None
+        if len(changes) <= FEW:
+            kept[question] = answer  # right for as long as it is kept, even if it is newer than what was asked for
+        return answer
 
     return look(seconds <= 0) or _wait(ctx, wanted, seconds, look, seen)
 
@@ -206,7 +222,7 @@ NOTHING_YET = Done(())
 @implements(api.register)
 def register(ctx: Context, classes: tuple[str, ...]) -> None:
     """Add classes to what the session's `event.next` tells."""
-    subscription(ctx.db, classes)
+    subscription(classes)
     if not ctx.session.subscriptions:
         ctx.session.event_token = ctx.db.generation
     ctx.session.subscriptions.update(classes)
@@ -225,7 +241,7 @@ def next_(ctx: Context) -> Rendered | Waiting:
     session = ctx.session
     if not session.subscriptions:
         raise SESSION_NOT_REGISTERED(session.ref)
-    wanted = subscription(ctx.db, session.subscriptions)
+    wanted = subscription(session.subscriptions)
     seen = ctx.db.generation
 
     def look(last: bool) -> Rendered | None:

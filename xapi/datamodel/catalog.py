@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Any
 
 from xapi.datamodel import classes
@@ -66,7 +67,7 @@ class Param:
     secret: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Method:
     """One message that clients may call, explicit or derived."""
 
@@ -91,17 +92,17 @@ class Method:
     client_certificate: bool = False
     map_key_roles: Mapping[str, Role] = dataclass_field(default_factory=lambda: NOTHING)
 
-    @property
+    @cached_property
     def state(self) -> str:
         """Where the message stands in its life: prototyped, published, deprecated or removed."""
         return current_state(self.history)
 
-    @property
+    @cached_property
     def roles(self) -> tuple[Role, ...]:
         """The roles that may call it."""
         return allowed_roles(self.role, client_certificate=self.client_certificate)
 
-    @property
+    @cached_property
     def fewest(self) -> int:
         """How many parameters must be there, not counting the session."""
         return sum(param.required for param in self.params)

@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from threading import Condition, Thread
+from typing import Any
 
 from xapi.db.changes import Key
 from xapi.db.database import Database
@@ -46,7 +47,9 @@ class EventFeed:
         self._over = 0  # of the timers, those whose waiter is done
         self._numbers = itertools.count()
         self._changed = Condition()
+        self._asleep = False
         self._stopping = False
+        self._kept: tuple[int, dict[Any, Any]] = (-1, {})
         self._thread = Thread(target=self._run, name="events", daemon=True)
 
     def start(self) -> None:
@@ -60,6 +63,13 @@ class EventFeed:
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join()
+
+    def kept(self, generation: int) -> dict[Any, Any]:
+        """A place for answers that others who ask the same may share; it is empty again after the next change."""
+        kept = self._kept
+        if kept[0] != generation:
+            kept = self._kept = (generation, {})
+        return kept[1]
 
     def wait(self, keys: Iterable[Key], seconds: float, attempt: Attempt, seen: int) -> Waiting:
         """Wait for a change of the keys until `attempt` has an outcome, or the seconds have passed.
@@ -88,11 +98,13 @@ class EventFeed:
         return Waiting(begin)
 
     def _wake(self, waiter: _Waiter) -> None:
-        with self._changed:
-            if not waiter.queued:
-                waiter.queued = True
-                self._woken.append(waiter)
-                self._changed.notify()
+        # Without the lock, as one change may wake hundreds. Whoever falls asleep says so before the last look.
+        if not waiter.queued:
+            waiter.queued = True
+            self._woken.append(waiter)
+            if self._asleep:
+                with self._changed:
+                    self._changed.notify()
 
     def _finish(self, waiter: _Waiter) -> None:
         waiter.forget()
@@ -110,12 +122,21 @@ class EventFeed:
 
     def _next(self) -> tuple[_Waiter, bool] | None:
         """The waiter to look after now and whether its time has come; None when stopping."""
+        while not self._stopping:
+            if self._woken:
+                waiter = self._woken.popleft()
+                waiter.queued = False
+                return waiter, False
+            timed_out = self._rest()
+            if timed_out is not None:
+                return timed_out, True
+        return None
+
+    def _rest(self) -> _Waiter | None:
+        """Sleep until somebody is woken or has waited long enough; answer the latter, if it was that."""
         with self._changed:
-            while not self._stopping:
-                if self._woken:
-                    waiter = self._woken.popleft()
-                    waiter.queued = False
-                    return waiter, False
+            self._asleep = True
+            try:
                 seconds = None
                 while self._timers:
                     deadline, _, waiter = self._timers[0]
@@ -126,10 +147,13 @@ class EventFeed:
                     heapq.heappop(self._timers)
                     if not waiter.done:
                         waiter.deadline = math.inf
-                        return waiter, True
+                        return waiter
                     self._over -= 1
                     seconds = None
-                self._changed.wait(seconds)
+                if not self._woken and not self._stopping:
+                    self._changed.wait(seconds)
+            finally:
+                self._asleep = False
         return None
 
     def _run(self) -> None:

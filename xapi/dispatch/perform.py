@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
 from typing import Any
 
 from xapi.datamodel.catalog import CATALOG, Kind, Method
@@ -176,10 +175,10 @@ def run(ctx: Context, method: Method, params: list[Any]) -> Any:
         check_first(ctx, method, params, implementation)
     if implementation is None:
         raise NOT_IMPLEMENTED(method.wire_name)
-    with ExitStack() as stack:
-        if implementation.occupies is not None:
-            stack.enter_context(occupied(ctx, method.entity, params[0], implementation.occupies))
-        stack.enter_context(translated(ctx))
+    if implementation.occupies is None:
+        with translated(ctx):
+            return implementation.action(ctx, *params)
+    with occupied(ctx, method.entity, params[0], implementation.occupies), translated(ctx):
         return implementation.action(ctx, *params)
 
 

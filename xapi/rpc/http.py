@@ -15,47 +15,34 @@ the caller's `route` says which handler serves a method and a path.
 import errno
 import logging
 import os
-import queue
 import select
 import socket
 import ssl
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO
 
 from xapi.rpc.http_connection import (
-    BLOCK,
-    BLOCKED,
-    CONTINUE,
-    RECEIVE,
     SERVER_FAILED,
-    SMALL,
     Connection,
     Later,
     Limits,
     Phase,
     Simple,
 )
+from xapi.rpc.http_exchange import Exchange
 from xapi.rpc.http_message import (
-    Buffer,
     Head,
     MessageError,
     Peer,
     Request,
     Response,
-    body_decoder,
-    body_size,
     error_page,
-    has_no_body,
-    join_blocks,
-    parts,
-    render_head,
-    wants_close,
 )
+from xapi.rpc.http_workers import Workers
 
 LARGE_ANSWERS = 1  # sent at the same moment
 
@@ -76,13 +63,12 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-_SENDFILE = 1 << 30  # bytes asked of the system at once
 _ACCEPTS = 64  # connections accepted before the poller looks after the others
 _BACKLOG = 1024
 _NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _SHORT = 0.02  # seconds between looks at what is about to change
+_STUCK = 0.005  # seconds without progress after which connections that wait get further workers
 _IDLE_AGE = 0.1  # seconds of silence after which a connection may be closed in favour of another
-_WORKER_PATIENCE = 10.0  # seconds without work after which a worker ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,91 +89,6 @@ class Statistics:
     waiting: int  # for the answer of a Later
     active: int  # held by a worker, or about to be
     threads: int
-
-
-class _Workers:
-    """A pool of daemon threads that serve connections; it grows when nobody is free and shrinks when idle."""
-
-    def __init__(self, name: str, minimum: int, maximum: int) -> None:
-        self._name = name
-        self._minimum = minimum
-        self._maximum = maximum
-        self._queue: queue.SimpleQueue[Connection | None] = queue.SimpleQueue()
-        self._lock = threading.Lock()
-        self._spare = 0  # workers without work, less connections without a worker
-        self._started = 0
-        self._threads: set[threading.Thread] = set()
-        self._stopped = False
-
-    @property
-    def count(self) -> int:
-        """How many threads there are."""
-        return len(self._threads)
-
-    @property
-    def short(self) -> bool:
-        """Whether a connection waits for a worker."""
-        return self._spare < 0
-
-    def submit(self, connection: Connection) -> None:
-        """Let a worker serve the connection; one that comes after the end is closed."""
-        fresh = None
-        with self._lock:
-            stopped = self._stopped
-            if not stopped:
-                self._spare -= 1
-                if self._spare < 0 and len(self._threads) < self._maximum:
-                    self._spare += 1
-                    self._started += 1
-                    fresh = threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True)
-                    self._threads.add(fresh)
-                self._queue.put(connection)
-        if stopped:
-            connection.close()
-        if fresh is not None:
-            self._begin(fresh)
-
-    def _begin(self, fresh: threading.Thread) -> None:
-        try:
-            fresh.start()
-        except RuntimeError as error:
-            log.error("no thread for a connection, which must wait for another: %s", error)
-            with self._lock:
-                self._spare -= 1
-                self._threads.discard(fresh)
-
-    def stop(self, seconds: float) -> bool:
-        """End the workers that are free; say whether all ended in time."""
-        with self._lock:
-            self._stopped = True
-            threads = list(self._threads)
-        for _ in threads:
-            self._queue.put(None)
-        until = time.monotonic() + seconds
-        for thread in threads:
-            if thread is not threading.current_thread() and thread.ident is not None:
-                thread.join(max(0.0, until - time.monotonic()))
-        return not any(thread.is_alive() for thread in threads)
-
-    def _work(self) -> None:
-        while True:
-            try:
-                connection = self._queue.get(timeout=_WORKER_PATIENCE)
-            except queue.Empty:
-                with self._lock:
-                    if self._spare > 0 and len(self._threads) > self._minimum:
-                        self._spare -= 1
-                        self._threads.discard(threading.current_thread())
-                        return
-                continue
-            if connection is None:
-                with self._lock:
-                    self._threads.discard(threading.current_thread())
-                return
-            connection.serve()
-            del connection  # a resting worker keeps nothing alive
-            with self._lock:
-                self._spare += 1
 
 
 @dataclass(slots=True)
@@ -221,7 +122,7 @@ class Server:
         self.large_answers = threading.Semaphore(LARGE_ANSWERS)
         self.closing = False
         self._name = name
-        self._workers = _Workers(f"{name}-worker", *threads)
+        self._workers = Workers(f"{name}-worker", *threads)
         self._epoll = select.epoll()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._epoll.register(self._wake, select.EPOLLIN)
@@ -338,6 +239,8 @@ class Server:
     def submit(self, connection: Connection) -> None:
         """Give the connection to a worker."""
         self._workers.submit(connection)
+        if self._workers.short:
+            os.eventfd_write(self._wake, 1)  # the poller is to look soon whether further workers are needed
 
     def forget(self, connection: Connection) -> None:
         """Remove the connection from epoll and from the books."""
@@ -398,7 +301,7 @@ class Server:
                         os.unlink(listener.path)
 
     def _poll(self) -> None:
-        next_sweep = 0.0
+        next_sweep = next_look = 0.0
         stopping = False
         try:
             while True:
@@ -406,8 +309,13 @@ class Server:
                 seconds = self._sweep_time if self._connections else None
                 if stopping or self._hear_again:
                     seconds = _SHORT
+                if self._workers.short:
+                    seconds = _STUCK
                 self._dispatch(self._epoll.poll(seconds, 256))
                 now = time.monotonic()
+                if now >= next_look:
+                    next_look = now + _STUCK
+                    self._workers.look()
                 if self._hear_again and now >= self._hear_again:
                     self._hear()
                 if now >= next_sweep:
@@ -521,259 +429,3 @@ class Server:
             if connection.parked and (idle or connection.phase is Phase.WAITING) and connection.claim():
                 connection.abandoned = True
                 self._workers.submit(connection)
-
-
-class Exchange:
-    """One request and its answer, for a handler that streams.
-
-    Reads return an empty value at the end of the body; `truncated` then tells whether the peer stopped early. Reads
-    and writes hold the worker; they raise OSError when the peer is lost, which the handler need not catch. An
-    exception before `start` becomes a page with status 500; after it, the connection is cut.
-    """
-
-    def __init__(self, connection: Connection, head: Head) -> None:
-        self.request = connection.request(head, b"")
-        self.truncated = False
-        self.started = False
-        self.taken = False
-        self.lost = False
-        self._connection = connection
-        self._head = head
-        self._decoder = body_decoder(head)
-        self._continue = head.expects_continue
-        self._silent = head.method == "HEAD"
-        self._chunked = False
-        self._remaining: int | None = None
-        self._finished = False
-
-    @property
-    def body_complete(self) -> bool:
-        """Whether the request body was read to its end."""
-        return self._decoder.complete
-
-    # The request body
-
-    def read(self, count: int = BLOCK) -> bytes:
-        """Return the next bytes of the body, at least one and at most `count`; empty at the end."""
-        connection, decoder = self._connection, self._decoder
-        while count > 0 and not self.truncated:
-            data = decoder.take(connection.inbound, count)
-            if data or decoder.complete:
-                return data
-            direct = min(count, decoder.direct, BLOCK)
-            received = self._receive(direct or RECEIVE)
-            if received and direct:
-                decoder.skip(len(received))
-                return received
-            connection.inbound += received
-        return b""
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:
-        """Fill the front of the buffer with body; return how many bytes, 0 at the end."""
-        view = memoryview(buffer).cast("B")
-        connection, decoder = self._connection, self._decoder
-        if not connection.inbound and decoder.direct and not self.truncated and view:
-            self._send_continue()
-            while True:
-                try:
-                    count = connection.sock.recv_into(view[: decoder.direct])
-                    break
-                except BLOCKED:
-                    self._wait_for_input()
-                except ConnectionError:
-                    count = 0
-                    break
-            if count:
-                decoder.skip(count)
-            else:
-                self._end_of_input()
-            return count
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    def __iter__(self) -> Iterator[bytes]:
-        while data := self.read():
-            yield data
-
-    def _receive(self, size: int) -> bytes:
-        self._send_continue()
-        try:
-            while (data := self._connection.receive(size)) is None:
-                self._wait_for_input()
-        except ConnectionError:
-            data = b""
-        if not data:
-            self._end_of_input()
-        return data
-
-    def _wait_for_input(self) -> None:
-        connection = self._connection
-        if not connection.wait(select.POLLIN, connection.host.limits.stream_time):
-            self.lost = True
-            raise TimeoutError("the peer sends no more of its request")
-
-    def _end_of_input(self) -> None:
-        self.truncated = not self._decoder.end_of_input()
-        self._connection.keep_alive = False
-
-    def _send_continue(self) -> None:
-        if self._continue:
-            self._continue = False
-            if not self.started and not self._connection.inbound:
-                self._send(CONTINUE)
-
-    def discard(self) -> bool:
-        """Drop what is left of a short request body without waiting; say whether it is all gone."""
-        connection, decoder = self._connection, self._decoder
-        left = BLOCK
-        while not decoder.complete and left > 0 and not self._continue:
-            try:
-                data = decoder.take(connection.inbound, BLOCK)
-            except MessageError:
-                return False
-            left -= len(data)
-            if not data and not decoder.complete:
-                received = connection.receive(min(decoder.direct, BLOCK) or RECEIVE)
-                if not received:
-                    return False
-                connection.inbound += received
-        return decoder.complete
-
-    # The response
-
-    def start(self, status: int, headers: Sequence[tuple[str, str]] = (), length: int | None = None) -> None:
-        """Send the response head; without a length the body is chunked, or ends with an HTTP/1.0 connection.
-
-        After a 1xx status, and after a 2xx to CONNECT, there is no body: `take_over` comes next.
-        """
-        if self.started:
-            raise RuntimeError("the response was started before")
-        connection = self._connection
-        tunnel = status < 200 or (self._head.method == "CONNECT" and status < 300)
-        framing = ""
-        self._chunked = False
-        if has_no_body(status) or tunnel:
-            self._silent = True
-        elif length is not None:
-            framing = f"Content-Length: {length}\r\n"
-        elif self._head.version == "1.1":
-            framing = "Transfer-Encoding: chunked\r\n"
-            self._chunked = True
-        else:
-            connection.keep_alive = False
-        if wants_close(headers) or (self._continue and not self.body_complete):
-            connection.keep_alive = False  # a peer that waits for 100 may send its body or not: who knows
-        if not tunnel:
-            framing += connection.connection_header()
-        else:
-            framing += "".join(f"{name}: {value}\r\n" for name, value in headers if name.lower() == "connection")
-        data = render_head(status, headers, framing)
-        self._remaining = None if self._silent else length
-        self.started = True
-        self._send(data)
-
-    def write(self, data: Buffer) -> None:
-        """Send a part of the response body."""
-        view = memoryview(data).cast("B")
-        if not self._account(len(view)):
-            return
-        if not self._chunked:
-            self._send(view)
-        elif len(view) <= SMALL:
-            self._send(b"".join((b"%x\r\n" % len(view), view, b"\r\n")))
-        else:
-            self._send(b"%x\r\n" % len(view))
-            self._send(view)
-            self._send(b"\r\n")
-
-    def sendfile(self, file: IO[bytes] | int, offset: int, count: int) -> None:
-        """Send `count` bytes of the file from `offset` as a part of the response body, without copying if possible.
-
-        Raises EOFError when the file is shorter.
-        """
-        if not self._account(count):
-            return
-        descriptor = file if isinstance(file, int) else file.fileno()
-        if self._chunked:
-            self._send(b"%x\r\n" % count)
-        end = offset + count
-        plain = not isinstance(self._connection.sock, ssl.SSLSocket)
-        while offset < end:
-            sent = self._sendfile_once(descriptor, offset, end - offset) if plain else None
-            if sent is None:
-                plain = False
-                data = os.pread(descriptor, min(BLOCK, end - offset), offset)
-                self._send(data)
-                sent = len(data)
-            if not sent:
-                raise EOFError(f"the file ends {end - offset} bytes early")
-            offset += sent
-        if self._chunked:
-            self._send(b"\r\n")
-
-    def _sendfile_once(self, descriptor: int, offset: int, count: int) -> int | None:
-        """Send some bytes with the system's help; None when it has none for this kind of file."""
-        connection = self._connection
-        while True:
-            try:
-                return os.sendfile(connection.fd, descriptor, offset, min(count, _SENDFILE))
-            except BlockingIOError:
-                if not connection.wait(select.POLLOUT, connection.host.limits.send_time):
-                    self.lost = True
-                    raise TimeoutError("the peer does not read") from None
-            except ConnectionError:
-                self.lost = True
-                raise
-            except OSError:
-                return None
-
-    def finish(self) -> None:
-        """End the response; done by the server when the handler returns, which then need not call it."""
-        if self._finished:
-            return
-        if not self.started:
-            raise RuntimeError("the handler ended without a response")
-        if self._remaining:
-            raise RuntimeError(f"the response lacks {self._remaining} of the bytes that its head announced")
-        self._finished = True
-        if self._chunked and not self._silent:
-            self._send(b"0\r\n\r\n")
-
-    def respond(self, response: Response) -> None:
-        """Send a whole response at once."""
-        self.start(response.status, response.headers, body_size(response.body))
-        for block in join_blocks(parts(response.body), BLOCK):
-            self.write(block)
-        self.finish()
-
-    def take_over(self) -> tuple[socket.socket, bytes]:
-        """Return the blocking socket and the bytes that were read ahead; the server forgets both."""
-        if self._finished or (self.started and not self._silent):
-            raise RuntimeError("the response uses this connection")
-        connection = self._connection
-        self.taken = True
-        connection.host.forget(connection)
-        connection.sock.settimeout(None)
-        ahead = bytes(connection.inbound)
-        connection.inbound.clear()
-        return connection.sock, ahead
-
-    def _account(self, count: int) -> bool:
-        """Check that a part of the body may be sent now; False if there is nothing to send."""
-        if not self.started or self._finished or self.taken:
-            raise RuntimeError("a body is sent between start and finish")
-        if self._silent or not count:
-            return False
-        if self._remaining is not None:
-            if count > self._remaining:
-                raise ValueError("the body is longer than its head announced")
-            self._remaining -= count
-        return True
-
-    def _send(self, data: Buffer) -> None:
-        try:
-            self._connection.send_all(data)
-        except OSError:
-            self.lost = True
-            raise
