@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SYSTEM_PACKAGES := python3-venv python3-dev gcc pkg-config librrd-dev libpam0g
+# Programs that tests use as clients and as the other side; a test whose program is missing is skipped and says so.
+TEST_PACKAGES := btrfs-progs chromium curl libnbd-bin lvm2 novnc openssl qemu-utils rrdtool wget xfsprogs
 
-.PHONY: run test quick lint types bench docs clean
+.PHONY: run test quick lint types bench lab docs clean
 
 run: $(VENV)/.installed
 	@exec $(BIN)/xapi --auth password $(ARGS)
@@ -31,13 +33,20 @@ types: $(VENV)/.installed-for-tests
 bench: $(VENV)/.installed-for-tests
 	$(BIN)/python -m tests.bench $(ARGS)
 
+# The storage drivers on real LVM, iSCSI and NFS, in a machine of their own: see docs/howto/lab.md.
+lab: $(VENV)/.installed-for-tests
+	$(BIN)/python -m tests.lab $(ARGS)
+
 docs: $(VENV)/.installed-for-tests
 	$(BIN)/python -m tests.golden.write
 
+# The packages of a list that are not installed.
+missing = missing=""; for package in $(1); do \
+	  dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q "ok installed" || missing="$$missing $$package"; done
+
 # As root, missing system packages are installed; for others they are named.
 $(VENV)/bin/python:
-	@missing=""; for package in $(SYSTEM_PACKAGES); do \
-	  dpkg-query -W -f='$${Status}' $$package 2>/dev/null | grep -q "ok installed" || missing="$$missing $$package"; done; \
+	@$(call missing,$(SYSTEM_PACKAGES)); \
 	if [ -n "$$missing" ]; then \
 	  if [ "$$(id -u)" = 0 ]; then \
 	    echo "Installing system packages:$$missing"; \
@@ -51,9 +60,17 @@ $(VENV)/.installed: pyproject.toml | $(VENV)/bin/python
 	@$(PIP) -e .
 	@touch $@
 
-$(VENV)/.installed-for-tests: pyproject.toml | $(VENV)/.installed
+$(VENV)/.installed-for-tests: pyproject.toml Makefile | $(VENV)/.installed
 	@echo "Installing what the tests need into $(VENV)"
 	@$(PIP) -e '.[test]'
+	@$(call missing,$(TEST_PACKAGES)); \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ]; then \
+	    echo "Installing programs for the tests:$$missing"; \
+	    apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null \
+	    || echo "They could not be installed; the tests that need them are skipped."; \
+	  else echo "Tests that need these packages are skipped:$$missing"; fi; fi
 	@touch $@ $(VENV)/.installed
 
 clean:

@@ -31,6 +31,8 @@ from xapi.actions.pif_scan import start_networking
 from xapi.actions.pusb import refresh_pusbs
 from xapi.actions.sr.attaching import plug_at_start
 from xapi.actions.storage_repositories import StorageRepositories
+from xapi.actions.vdi.moving import StorageMoves
+from xapi.actions.vdi.unfinished_moves import finish_moves
 from xapi.datamodel.classes import Host
 from xapi.db.database import Database
 from xapi.db.store import Store, open_engine
@@ -59,14 +61,17 @@ from xapi.services.coalescer import Coalescer
 from xapi.services.guest_watcher import GuestWatcher
 from xapi.services.metering import Metering
 from xapi.services.periodic import Periodic
+from xapi.services.repository_scanner import RepositoryScanner
 from xapi.services.snapshot_schedule import SnapshotSchedules
 from xapi.services.startup import Started, identify, startup
 from xapi.services.startup.tools_image import provide_tools_image
+from xapi.storage.datapath.processes import DataPathProcesses
 from xapi.storage.interface import SrDriver
 from xapi.system.certificate_checks import CertificateProblem
 from xapi.system.certificates import ensure_server_certificate, server_context
 from xapi.system.clock import Clock, SystemClock
 from xapi.system.log import start_logging
+from xapi.system.memory import give_back_large_buffers
 from xapi.system.passwords import Authenticator, LockoutDelay, Pam, PasswordFile
 from xapi.system.settings import Address, Settings, from_command_line
 
@@ -74,6 +79,7 @@ LOG = logging.getLogger("xapi.server")
 WORKERS = 256
 SWITCH_SECONDS = 0.0001  # after which a busy thread lets another one go on
 REAP_SECONDS = 60.0
+REVIVE_SECONDS = 5.0  # after which a disk whose process has died is served again
 CLOSING_SECONDS = 2.0  # that running calls have to end when the server stops
 ANYWHERE = frozenset({"", "0.0.0.0", "::"})
 
@@ -177,7 +183,8 @@ class RunningServer:
     def _furnish(self, drivers: Sequence[SrDriver], started: Started) -> None:
         """Give the toolstack what its actions reach through it."""
         toolstack, database = self.toolstack, self.toolstack.db
-        repositories = StorageRepositories(drivers)
+        data_paths = DataPathProcesses(self.settings.state / "datapath")
+        repositories = StorageRepositories(drivers, data_paths)
         self._stack.callback(repositories.close)
         networking = open_network_driver(self.settings, started.installation.uuid)
         self._stack.callback(networking.close)
@@ -188,8 +195,10 @@ class RunningServer:
                 authenticator, LockoutDelay(toolstack.clock), toolstack.sessions, database, started.this_host, Lock()
             ),
             StorageRepositories: repositories,
-            AttachDisks: AttachDisks(database, repositories),
+            DataPathProcesses: data_paths,
+            AttachDisks: AttachDisks(database, repositories, data_paths, toolstack.hypervisor.features),
             AttachNetworks: attach_networks,
+            StorageMoves: StorageMoves(),
             ImportNetworks: ImportNetworks(self.settings.import_networks),
             TlsFront: self,
             Recorder: Recorder(Folder(self.settings.state / "rrd")),
@@ -216,6 +225,8 @@ class RunningServer:
         )
         by_the_clock: tuple[Service, ...] = (
             Periodic("reaper", REAP_SECONDS, toolstack.reap),
+            Periodic("data paths", REVIVE_SECONDS, toolstack.part(DataPathProcesses).revive),
+            RepositoryScanner(toolstack),
             Periodic("SSH", REAP_SECONDS, lambda: turn_off_expired_ssh(toolstack)),
             SnapshotSchedules(toolstack),
             Coalescer(toolstack),
@@ -225,6 +236,7 @@ class RunningServer:
             service.start()
             self._stack.callback(service.stop)
         # Now that the guest watcher has found out which VMs still run, their disks are attached again.
+        finish_moves(toolstack)
         toolstack.parts[AttachDisks].resume()
         remove_half_imported(toolstack)
 
@@ -385,6 +397,7 @@ def main() -> int:
     logs = start_logging(settings.log_level, settings.log_file, settings.audit_log)
     faulthandler.register(signal.SIGUSR1)  # tells on standard error what every thread is doing
     sys.setswitchinterval(SWITCH_SECONDS)
+    give_back_large_buffers()
     wishes = Wishes()
     wish = Wishes.RESTART
     while wish == Wishes.RESTART:

@@ -34,18 +34,24 @@ fake_house.ERRORS = DeclaredErrors(fake_house.ERRORS)
 
 
 @contextmanager
-def storage_house(clock: Any = None) -> Iterator[StorageHouse]:
+def storage_house(clock: Any = None, **simulator: str) -> Iterator[StorageHouse]:
+    """Opens a house for the time of the block; `simulator` are settings of the hypervisor."""
     with tempfile.TemporaryDirectory(prefix="xapi-") as directory:
-        house = StorageHouse(Path(directory), clock)
+        house = StorageHouse(Path(directory), clock, **simulator)
         yield house
         house.close()
 
 
 class StorageHouse:
-    def __init__(self, root: Path, clock: Any = None) -> None:
+    def __init__(self, root: Path, clock: Any = None, **simulator: str) -> None:
         self.root = root
         self._clock = clock
-        self.house = House(root / "state", clock)
+        self._options: tuple[str, ...] = ()
+        if simulator:
+            lines = ["[simulator]", *(f'{key} = "{value}"' for key, value in simulator.items())]
+            (root / "xapi.toml").write_text("\n".join(lines))
+            self._options = ("--config", str(root / "xapi.toml"))
+        self.house = House(root / "state", clock, self._options)
         self._places = 0
 
     @property
@@ -67,7 +73,7 @@ class StorageHouse:
 
     def restart(self) -> None:
         self.house.close()
-        self.house = House(self.root / "state", self._clock)
+        self.house = House(self.root / "state", self._clock, self._options)
 
     def close(self) -> None:
         self.house.close()

@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from tests.actions.storage_house import NULL, StorageHouse, storage_house
+from tests.actions.storage_house import MEBIBYTE, NULL, StorageHouse, storage_house
+from tests.fakes.eventually import eventually
 from tests.fakes.guests import halted
+from tests.storage.datapath.client import Client
 from xapi.actions.attach_disks import AttachDisks
 from xapi.datamodel.failure import Failure
-from xapi.hypervisor.interface import DiskMode, FileBackend, Volume
+from xapi.hypervisor.interface import DiskMode, FileBackend, NbdBackend, Volume
+from xapi.storage.datapath.processes import DataPathProcesses
 from xapi.storage.interface import VdiInUse
 
 ONE, OTHER = "00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"
@@ -143,3 +149,118 @@ def test_a_disk_is_located_after_a_restart_even_before_it_was_resumed() -> None:
         house.restart()
         disks = AttachDisks(house.db, house.repositories)
         assert isinstance(disks.locate(house.client.VM.get_uuid(vm), Volume(image)), FileBackend)
+
+
+# Guests that get VHD disks through processes
+
+
+CLIENTS: list[Client] = []
+
+
+@pytest.fixture
+def serving() -> Iterator[StorageHouse]:
+    with storage_house(vhd_files="false") as opened:
+        yield opened
+        while CLIENTS:
+            CLIENTS.pop().close()
+        assert not list((opened.root / "state" / "datapath").glob("*.json")), "a process is left"
+
+
+def socket_of(house: StorageHouse, vm: str) -> str:
+    (disk,) = house.house.toolstack.hypervisor.domains.get(house.client.VM.get_uuid(vm)).disks
+    assert isinstance(disk.source, NbdBackend)
+    return disk.source.socket
+
+
+def client_of(house: StorageHouse, vm: str) -> Client:
+    CLIENTS.append(Client.unix(socket_of(house, vm)))
+    return CLIENTS[-1]
+
+
+def started(house: StorageHouse) -> tuple[str, str]:
+    disk = house.disk(house.sr())
+    vm = halted(house.client)
+    house.drive(vm, disk)
+    house.client.VM.start(vm, False, False)
+    return vm, disk
+
+
+def processes_of(house: StorageHouse) -> DataPathProcesses:
+    found: DataPathProcesses = house.house.toolstack.part(DataPathProcesses)
+    return found
+
+
+def test_a_guest_writes_through_a_process_that_ends_with_it(serving: StorageHouse) -> None:
+    vm, disk = started(serving)
+    client = client_of(serving, vm)
+    client.write(4096, b"by the guest")
+    taken = serving.client.VDI.snapshot(disk, {})
+    assert serving.read(taken, 4096, 12) == b"by the guest"
+    serving.client.VM.hard_shutdown(vm)
+    assert os.listdir(serving.root / "state" / "datapath") == ["datapath.log"]
+    assert serving.read(disk, 4096, 12) == b"by the guest"
+    assert is_free(serving, disk)
+
+
+def test_raw_disks_and_images_need_no_process(serving: StorageHouse) -> None:
+    sr = serving.sr()
+    raw = serving.disk(sr, sm_config={"type": "raw"})
+    simulated = serving.disk(serving.sr("dummy"))
+    _, (image,) = serving.iso_sr("one.iso")
+    vm = halted(serving.client)
+    for disk in (raw, simulated):
+        serving.drive(vm, disk)
+    serving.drive(vm, image, type="CD", mode="RO")
+    serving.client.VM.start(vm, False, False)
+    domain = serving.house.toolstack.hypervisor.domains.get(serving.client.VM.get_uuid(vm))
+    assert all(isinstance(disk.source, FileBackend) for disk in domain.disks)
+    serving.client.VM.hard_shutdown(vm)
+
+
+def test_a_process_is_found_again_after_a_restart(serving: StorageHouse) -> None:
+    vm, disk = started(serving)
+    client = client_of(serving, vm)
+    client.write(0, b"before")
+    serving.restart()
+    assert client.read(0, 6) == b"before"
+    client.write(0, b"after!")
+    serving.client.VDI.resize_online(disk, str(20 * MEBIBYTE))
+    assert client_of(serving, vm).read(0, 6) == b"after!"
+    serving.client.VM.hard_shutdown(vm)
+    assert serving.read(disk, 0, 6) == b"after!"
+
+
+def test_a_process_whose_guest_has_gone_meanwhile_is_ended_at_a_restart(serving: StorageHouse) -> None:
+    vm, disk = started(serving)
+    socket = socket_of(serving, vm)
+    serving.house.toolstack.hypervisor.domains.destroy(serving.client.VM.get_uuid(vm))
+    serving.restart()
+    assert serving.client.VM.get_power_state(vm) == "Halted"
+    assert not Path(socket).exists()
+    assert is_free(serving, disk)
+
+
+def test_a_process_that_died_is_started_anew(serving: StorageHouse) -> None:
+    vm, disk = started(serving)
+    handle, row = serving.repositories.of_vdi(serving.db, disk)
+    client = client_of(serving, vm)
+    client.write(0, b"kept")
+    client.flush()
+    status = processes_of(serving).status(handle.uuid, row.location)
+    assert status is not None
+    os.kill(int(str(status["pid"])), signal.SIGKILL)
+    assert eventually(processes_of(serving).revive, lambda revived: revived == (row.location,))
+    assert client_of(serving, vm).read(0, 4) == b"kept"
+    serving.client.VM.hard_shutdown(vm)
+
+
+def test_drives_come_and_go_with_their_processes(serving: StorageHouse) -> None:
+    vm, _ = started(serving)
+    disk = serving.disk(serving.sr())
+    drive = serving.drive(vm, disk)
+    before = set(os.listdir(serving.root / "state" / "datapath"))
+    serving.client.VBD.plug(drive)
+    assert len(set(os.listdir(serving.root / "state" / "datapath")) - before) == 3
+    serving.client.VBD.unplug(drive)
+    assert set(os.listdir(serving.root / "state" / "datapath")) == before
+    serving.client.VM.hard_shutdown(vm)

@@ -352,15 +352,62 @@ def test_a_probe_with_secrets_reads_them(house: StorageHouse) -> None:
 
 
 def test_an_sr_is_fit_for_what_its_driver_and_its_pbds_allow(house: StorageHouse) -> None:
-    sr = house.sr()
-    for message in ("assert_can_host_ha_statefile", "assert_supports_database_replication"):
-        call = getattr(house.client.SR, message)
-        assert refusal(call, sr) == ["SR_OPERATION_NOT_SUPPORTED", sr]
+    sr = house.sr("dummy", size=str(1 << 30))
+    house.client.SR.assert_can_host_ha_statefile(sr)
+    assert refusal(house.client.SR.assert_supports_database_replication, sr) == ["SR_OPERATION_NOT_SUPPORTED", sr]
+    iso, _ = house.iso_sr()
+    assert refusal(house.client.SR.assert_can_host_ha_statefile, iso) == ["SR_OPERATION_NOT_SUPPORTED", iso]
     house.client.PBD.unplug(house.pbd(sr))
-    assert refusal(house.client.SR.assert_can_host_ha_statefile, sr) == ["SR_NOT_ATTACHED", sr]
+    for message in ("assert_can_host_ha_statefile", "assert_supports_database_replication"):
+        assert refusal(getattr(house.client.SR, message), sr) == ["SR_HAS_NO_PBDS", sr]
     house.client.PBD.destroy(house.pbd(sr))
     assert refusal(house.client.SR.assert_can_host_ha_statefile, sr) == ["SR_HAS_NO_PBDS", sr]
     house.client.SR.forget(sr)
+
+
+def test_a_statefile_and_a_redo_log_need_room_unless_they_are_there(house: StorageHouse) -> None:
+    sr = house.sr("dummy", size=str(259 * MEBIBYTE))
+    assert refusal(house.client.SR.assert_can_host_ha_statefile, sr) == ["SR_SOURCE_SPACE_INSUFFICIENT", sr]
+    house.disk(sr, type="ha_statefile", virtual_size=str(MEBIBYTE))
+    assert refusal(house.client.SR.assert_can_host_ha_statefile, sr) == ["SR_SOURCE_SPACE_INSUFFICIENT", sr]
+    house.disk(sr, type="redo_log", virtual_size=str(256 * MEBIBYTE))
+    house.client.SR.assert_can_host_ha_statefile(sr)
+
+
+def test_nobody_keeps_an_sr_that_is_gone_as_a_choice(house: StorageHouse) -> None:
+    for way in ("forget", "destroy"):
+        sr, other = house.sr("dummy"), house.sr("dummy")
+        (pool,) = house.client.pool.get_all()
+        vm = halted(house.client)
+        for choose in ("default_SR", "suspend_image_SR", "crash_dump_SR"):
+            getattr(house.client.pool, f"set_{choose}")(pool, sr)
+        house.client.host.set_suspend_image_sr(house.host, sr)
+        house.client.host.set_crash_dump_sr(house.host, other)
+        house.client.VM.set_suspend_SR(vm, sr)
+        house.client.PBD.unplug(house.pbd(sr))
+        getattr(house.client.SR, way)(sr)
+        record = house.client.pool.get_record(pool)
+        assert {record[name] for name in ("default_SR", "suspend_image_SR", "crash_dump_SR")} == {NULL}
+        assert house.client.host.get_suspend_image_sr(house.host) == NULL
+        assert house.client.host.get_crash_dump_sr(house.host) == other
+        assert house.client.VM.get_suspend_SR(vm) == NULL
+
+
+def test_a_scan_that_was_asked_for_by_a_key_takes_the_key_away(house: StorageHouse) -> None:
+    sr = house.sr("dummy")
+    house.client.SR.set_other_config(sr, {"dirty": "", "kept": "yes"})
+    house.client.SR.scan(sr)
+    assert house.client.SR.get_other_config(sr) == {"kept": "yes"}
+
+
+def test_secrets_in_the_sm_config_go_with_the_sr(house: StorageHouse) -> None:
+    sr = house.sr("dummy")
+    secret = house.client.secret.create({"value": "hidden", "other_config": {}})
+    uuid = house.client.secret.get_uuid(secret)
+    house.client.SR.set_sm_config(sr, {"password_secret": uuid})
+    house.client.PBD.unplug(house.pbd(sr))
+    house.client.SR.destroy(sr)
+    assert refusal(house.client.secret.get_by_uuid, uuid)[0] == "UUID_INVALID"
 
 
 def test_live_hosts_are_those_that_have_it_attached(house: StorageHouse) -> None:

@@ -249,7 +249,12 @@ def test_a_forgotten_disk_can_be_introduced(house: StorageHouse, sr: str, disk: 
 
 def test_a_disk_is_not_introduced_twice(house: StorageHouse, sr: str, disk: str) -> None:
     uuid = house.client.VDI.get_uuid(disk)
-    assert refusal(introduce, house, uuid, sr, uuid)[0] == "SR_BACKEND_FAILURE_43"
+    before = house.client.VDI.get_record(disk)
+    assert introduce(house, uuid, sr, uuid, "another name") == disk
+    assert house.client.VDI.get_record(disk) == before
+    other = "00000000-0000-0000-0000-000000000001"
+    assert refusal(introduce, house, other, sr, uuid) == ["LOCATION_NOT_UNIQUE", sr, uuid]
+    house.check_rows_follow_storage(sr)
     assert house.client.SR.get_VDIs(sr) == [disk]
 
 
@@ -336,8 +341,16 @@ def test_what_only_drivers_know_is_not_for_clients(house: StorageHouse, message:
     assert house.client.VDI.get_record(disk) == before
 
 
-def test_reset_on_boot_needs_a_driver_that_does_it(house: StorageHouse, sr: str, disk: str) -> None:
+def test_reset_on_boot_needs_a_driver_that_does_it(house: StorageHouse) -> None:
+    sr = house.sr("dummy")
+    disk = house.disk(sr)
     assert refusal(house.client.VDI.set_on_boot, disk, "reset") == ["SR_OPERATION_NOT_SUPPORTED", sr]
+
+
+def test_a_raw_disk_cannot_be_reset(house: StorageHouse, sr: str) -> None:
+    disk = house.disk(sr, sm_config={"type": "raw"})
+    assert refusal(house.client.VDI.set_on_boot, disk, "reset") == ["SR_OPERATION_NOT_SUPPORTED", sr]
+    assert house.client.VDI.get_on_boot(disk) == "persist"
 
 
 def test_old_messages_say_that_they_are_old(house: StorageHouse, disk: str) -> None:

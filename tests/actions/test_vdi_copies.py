@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.actions.storage_house import DEAD, MEBIBYTE, NULL, StorageHouse, refusal, storage_house
-from tests.fakes.guests import halted, running
+from tests.fakes.guests import running
 from xapi.datamodel.errors import TASK_CANCELLED
 from xapi.dispatch.tasks import TaskInHand
 
@@ -140,37 +140,3 @@ def test_a_cancelled_copy_leaves_nothing(house: StorageHouse, sr: str, monkeypat
 def test_the_checksum_is_of_everything(house: StorageHouse, sr: str) -> None:
     disk = filled(house, sr)
     assert house.client.VDI.checksum(disk) == hashlib.md5(content(house, disk)).hexdigest()
-
-
-# Moving
-
-
-def test_a_disk_moves_with_its_drives_and_snapshots(house: StorageHouse, sr: str, other_sr: str) -> None:
-    disk = filled(house, sr)
-    drive = house.drive(halted(house.client), disk)
-    snapshot = house.client.VDI.snapshot(disk, {})
-    before = content(house, disk)
-    moved = house.client.VDI.pool_migrate(disk, other_sr, {})
-    assert content(house, moved) == before
-    assert house.client.VBD.get_VDI(drive) == moved
-    assert house.client.VDI.get_snapshot_of(snapshot) == moved
-    assert refusal(house.client.VDI.get_record, disk) == ["HANDLE_INVALID", "VDI", disk]
-    house.check_rows_follow_storage(sr)
-    house.check_rows_follow_storage(other_sr)
-
-
-def test_a_disk_that_is_there_already_stays(house: StorageHouse, sr: str) -> None:
-    disk = house.disk(sr)
-    house.drive(halted(house.client), disk)
-    assert house.client.VDI.pool_migrate(disk, sr, {}) == disk
-
-
-def test_a_disk_of_no_vm_does_not_move(house: StorageHouse, sr: str, other_sr: str) -> None:
-    disk = house.disk(sr)
-    assert refusal(house.client.VDI.pool_migrate, disk, other_sr, {}) == ["VDI_NEEDS_VM_FOR_MIGRATE", disk]
-
-
-def test_a_disk_of_a_running_vm_does_not_move_yet(house: StorageHouse, sr: str, other_sr: str) -> None:
-    disk = house.disk(sr)
-    house.drive(running(house.client), disk)
-    assert refusal(house.client.VDI.pool_migrate, disk, other_sr, {})[0] == "OPERATION_NOT_ALLOWED"

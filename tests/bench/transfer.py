@@ -1,46 +1,49 @@
 """`python -m tests.bench.transfer`: export and import of a VM beside `tar` copying the same bytes on the same disk.
 
 The server runs in a process of its own, curl is the client, and every file lies below one directory (`--directory`,
-/tmp by default). For each case it tells seconds, the ratio to `tar`, and the most memory that the server ever had.
-An import ends when its data is on stable storage, an export and `tar` before that: hence the row with `sync`.
+/tmp by default). Every row is the median of `--rounds`, in which each kind of work comes once, after a sync. An import
+ends when its data is on stable storage; an export and `tar` end before that, hence the rows with `sync`. For an import
+the like of it is `untar`: tar taking the files out of the same archive. `cpu` are the processor seconds of server and
+client together, `server MiB` the most memory that the server ever had.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
+import resource
 import shutil
+import statistics
 import subprocess
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from tests.bench.__main__ import table
+from tests.bench.report import OUTPUT, Row, table
 from tests.fakes.served import ServerProcess, new_state
 
 MIB = 1 << 20
-Row = dict[str, Any]
 
 
 def noise(path: Path, size: int) -> None:
-    """A file that does not shrink: a piece that is different each time."""
-    source = random.Random(1)
+    """A file that does not shrink: it repeats itself only in distances that no compressor looks back."""
+    piece = random.Random(1).randbytes(16 * MIB)
     with path.open("wb") as file:
-        for _ in range(size // (4 * MIB)):
-            file.write(source.randbytes(4 * MIB))
-
-
-def timed(work: Callable[[], object]) -> float:
-    os.sync()
-    begun = time.perf_counter()
-    work()
-    return time.perf_counter() - begun
+        for number in range(size // (4 * MIB)):
+            place = number * 4 * MIB % len(piece)
+            file.write(number.to_bytes(8, "big") + piece[place + 8 : place + 4 * MIB])
 
 
 def run(*command: str | Path) -> None:
     subprocess.run([*map(str, command)], check=True, stdout=subprocess.DEVNULL)
+
+
+def run_all(*commands: list[str | Path]) -> None:
+    for command in commands:
+        run(*command)
 
 
 class Bench:
@@ -58,8 +61,12 @@ class Bench:
     def url(self) -> str:
         return f"http://root:{self.server.password}@{self.server.http[0]}:{self.server.http[1]}"
 
+    @property
+    def tls_url(self) -> str:
+        return f"https://root:{self.server.password}@{self.server.https[0]}:{self.server.https[1]}"
+
     def curl(self, *arguments: str | Path) -> None:
-        run("curl", "--silent", "--show-error", "--fail", *arguments)
+        run("curl", "--silent", "--show-error", "--fail", "--insecure", *arguments)
 
     def vm(self, name: str, size: int, data: Path, *, place: int = 0) -> str:
         fields = {"name_label": name, "memory_static_max": str(256 * MIB), "memory_dynamic_max": str(256 * MIB)}
@@ -92,68 +99,132 @@ class Bench:
         status = Path(f"/proc/{self.server.process.pid}/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
-    def transfers(self, name: str, identity: str, baseline: float, compression: str = "") -> list[Row]:
-        """Export and import of a VM, as rows of a table."""
-        archive = self.directory / "vm.xva"
-        query = f"&use_compression={compression}" if compression else ""
-        out = timed(lambda: self.curl("-o", archive, f"{self.url}/export?uuid={identity}{query}"))
-        size = archive.stat().st_size / MIB
-        back = timed(lambda: self.curl("-T", archive, f"{self.url}/import"))
-        archive.unlink()
-        made = [("export", out), ("import", back)]
-        return [
-            {
-                "what": f"{name} {kind}",
-                "archive MiB": size,
-                "seconds": seconds,
-                "x tar": seconds / baseline,
-                "server MiB": self.memory(),
-            }
-            for kind, seconds in made
-        ]
+    def processor_time(self) -> float:
+        """The processor seconds of the server and of all clients so far."""
+        fields = Path(f"/proc/{self.server.process.pid}/stat").read_text().rpartition(")")[2].split()
+        clients = resource.getrusage(resource.RUSAGE_CHILDREN)
+        ticks = int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK") + clients.ru_utime + clients.ru_stime
+
+    def remove_all_but(self, kept: set[str]) -> None:
+        """Remove the VMs that imports have made, with their disks."""
+        for vm in set(self.api.VM.get_all()) - kept:
+            for drive in self.api.VM.get_VBDs(vm):
+                self.api.VDI.destroy(self.api.VBD.get_VDI(drive))
+            self.api.VM.destroy(vm)
 
     def close(self) -> None:
         self.server.close_clients()
         self.server.close()
 
 
+class Case:
+    """One VM and the file whose bytes it has: what is done with them, and how long it took each time."""
+
+    def __init__(self, bench: Bench, name: str, identity: str, data: Path) -> None:
+        self.bench = bench
+        self.name = name
+        self.identity = identity
+        self.data = data
+        self.figures: dict[str, list[tuple[float, float]]] = {}
+        self.sizes: dict[str, float] = {}
+        self.memory: dict[str, float] = {}
+
+    def timed(self, name: str, work: Callable[[], object]) -> None:
+        os.sync()
+        used, begun = self.bench.processor_time(), time.perf_counter()
+        work()
+        seconds = time.perf_counter() - begun
+        self.figures.setdefault(name, []).append((seconds, self.bench.processor_time() - used))
+        self.memory[name] = self.bench.memory()
+
+    def round(self, *, tls: bool, compressed: bool) -> None:
+        """Do everything once."""
+        directory = self.bench.directory
+        copy, archive, files = directory / "copy.tar", directory / "vm.xva", directory / "files"
+        tar: list[str | Path] = ["tar", "-C", directory, "-cf", copy, self.data.name]
+        sync: list[str | Path] = ["sync", copy]
+        for name, commands in (("tar", [tar]), ("tar, sync", [tar, sync])):
+            self.timed(name, partial(run_all, *commands))
+            self.sizes[name] = copy.stat().st_size / MIB
+            copy.unlink()
+        self.transfer("", self.bench.url, "", archive)
+        files.mkdir()
+        untar: list[str | Path] = ["tar", "-C", files, "-xf", archive]
+        self.timed("untar, sync", partial(run_all, untar, ["sync", "-f", files]))
+        shutil.rmtree(files)
+        if tls:
+            self.transfer(" TLS", self.bench.tls_url, "", archive)
+        if compressed:
+            self.transfer(" zstd", self.bench.url, "&use_compression=zstd", archive)
+        archive.unlink()
+
+    def transfer(self, kind: str, url: str, query: str, archive: Path) -> None:
+        """Export and import in one way."""
+        kept = set(self.bench.api.VM.get_all())
+        source = f"{url}/export?uuid={self.identity}{query}"
+        self.timed(f"export{kind}", lambda: self.bench.curl("-o", archive, source))
+        self.timed(f"import{kind}", lambda: self.bench.curl("-T", archive, f"{url}/import"))
+        for name in ("export", "import"):
+            self.sizes[name + kind] = archive.stat().st_size / MIB
+        self.bench.remove_all_but(kept)
+
+    def rows(self) -> list[Row]:
+        """The medians, beside those of tar."""
+        medians = {name: statistics.median(seconds for seconds, _ in each) for name, each in self.figures.items()}
+        return [
+            {
+                "what": f"{self.name}: {name}",
+                "archive MiB": self.sizes.get(name, self.sizes["export"]),
+                "seconds": seconds,
+                "best": min(seconds for seconds, _ in self.figures[name]),
+                "cpu": statistics.median(used for _, used in self.figures[name]),
+                "x tar": seconds / medians["tar"],
+                "x tar, sync": seconds / medians["tar, sync"],
+                "server MiB": self.memory[name],
+            }
+            for name, seconds in medians.items()
+        ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.transfer", description=__doc__)
     parser.add_argument("--mebibytes", type=int, default=2048, help="data on the disk")
+    parser.add_argument("--rounds", type=int, default=3, help="how often everything is done")
     parser.add_argument("--directory", type=Path, default=Path("/tmp"), help="where the files lie")
+    parser.add_argument("--only-plain", action="store_true", help="no TLS, no compression")
+    parser.add_argument("--no-sparse", action="store_true", help="without the disk of 1 TiB")
     options = parser.parse_args()
     directory = options.directory / f"transfer-{os.getpid()}"
     directory.mkdir()
     bench = Bench(directory)
     try:
-        print(table("transfers", measured(bench, directory, options.mebibytes)), flush=True)
+        rows = measured(bench, directory, options)
+        print(table("transfers", rows), flush=True)
+        OUTPUT.mkdir(exist_ok=True)
+        file = OUTPUT / f"transfers-{time.strftime('%Y%m%dT%H%M%S')}.json"
+        file.write_text(json.dumps({"load": os.getloadavg(), "transfers": rows}, indent=1) + "\n")
+        print(f"\nkept in {file}")
     finally:
         bench.close()
         shutil.rmtree(directory)
 
 
-def measured(bench: Bench, directory: Path, mebibytes: int) -> list[Row]:
+def measured(bench: Bench, directory: Path, options: argparse.Namespace) -> list[Row]:
     """The rows of all cases."""
+    print(f"server at start: {bench.memory():.0f} MiB", flush=True)
     whole, part = directory / "data", directory / "part"
-    noise(whole, mebibytes * MIB)
-    noise(part, mebibytes // 2 * MIB)
-    rows: list[Row] = [{"what": "server at start", "archive MiB": 0.0, "seconds": 0.0, "x tar": 0.0}]
-    rows[0]["server MiB"] = bench.memory()
-    first = bench.vm("full", mebibytes * MIB, whole)
-    second = bench.vm("sparse", 1 << 40, part, place=1 << 39)
-    for name, identity, data in ((f"{mebibytes} MiB", first, whole), ("1 TiB sparse", second, part)):
-        copy = directory / "copy.tar"
-        tar: list[str | Path] = ["tar", "-C", directory, "-cf", copy, data.name]
-        baseline = timed(lambda tar=tar: run(*tar))
-        synced = timed(lambda tar=tar, copy=copy: (run(*tar), run("sync", copy)))
-        size = copy.stat().st_size / MIB
-        for what, seconds in (("tar", baseline), ("tar, then sync", synced)):
-            row = {"what": f"{what}, {data.stat().st_size // MIB} MiB", "archive MiB": size, "seconds": seconds}
-            rows.append({**row, "x tar": seconds / baseline, "server MiB": 0.0})
-        copy.unlink()
-        rows += bench.transfers(name, identity, baseline)
-        rows += bench.transfers(f"{name} zstd", identity, baseline, "zstd")
-    return rows
+    noise(whole, options.mebibytes * MIB)
+    first = bench.vm("full", options.mebibytes * MIB, whole)
+    cases = [Case(bench, f"{options.mebibytes} MiB", first, whole)]
+    if not options.no_sparse:
+        noise(part, options.mebibytes // 2 * MIB)
+        second = bench.vm("sparse", 1 << 40, part, place=1 << 39)
+        cases.append(Case(bench, f"{options.mebibytes // 2} MiB in 1 TiB", second, part))
+    for _ in range(options.rounds):
+        for case in cases:
+            case.round(tls=not options.only_plain, compressed=not options.only_plain)
+    return [row for case in cases for row in case.rows()]
 
 
 if __name__ == "__main__":

@@ -9,11 +9,13 @@ import socket
 import ssl
 import tarfile
 import uuid
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import zstandard
 
+from tests.fakes.eventually import eventually
 from tests.http_handlers.doors import MIB, Doors, noise, pieces
 from tests.http_handlers.xva.test_legacy import APPLIANCE
 from xapi.datamodel.classes import SR, VBD, VDI, VIF, VM, Network, Task, VMGuestMetrics
@@ -21,6 +23,7 @@ from xapi.datamodel.classes.vdi import VdiType
 from xapi.datamodel.classes.vm import VmOperations, VmPowerState
 from xapi.datamodel.roles import VM_ADMIN
 from xapi.http_handlers.xva import digests, ova_xml
+from xapi.http_handlers.xva.archive import member_head
 
 CONTENT = {0: noise(1024), 3 * MIB + 512: noise(MIB, 2), 9 * MIB: noise(100 * 512, 3)}
 
@@ -432,11 +435,13 @@ def test_the_disks_that_others_depend_on_are_told_if_wanted(doors):
     base = doors.disk(2 * MIB, name_label="base copy")
     doors.connect(vm, doors.disk(2 * MIB, sm_config={"vhd-parent": doors.db.get(VDI, base).uuid}))
 
-    def count(**query: str) -> int:
-        data = doors.get("/export_metadata", ref=vm, **query).body
+    def count(door: str, **query: str) -> int:
+        data = doors.get(door, ref=vm, **query).body
         return len(ova_xml.parse(members(data)["ova.xml"]).of_class("VDI"))
 
-    assert (count(), count(include_vhd_parents="true")) == (1, 2)
+    for door in ("/export_metadata", "/export"):
+        assert (count(door), count(door, include_vhd_parents="true")) == (1, 2)
+    assert len(disks_of(doors, imported(doors, doors.get("/export", ref=vm, include_vhd_parents="true").body)[0])) == 1
 
 
 # Restoring
@@ -473,6 +478,24 @@ def test_a_restore_does_not_double_a_vm(doors):
 
 # What goes wrong leaves nothing behind
 
+LAUGHS = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
+BILLION_LAUGHS = f'<!DOCTYPE a [<!ENTITY a0 "ha">{LAUGHS}]><value>&a9;</value>'.encode()
+
+
+def sized(file: tuple[str, bytes]) -> tuple[str, int]:
+    return file[0], len(file[1])
+
+
+def padded(data: bytes) -> bytes:
+    return data + bytes(-len(data) % 512)
+
+
+def note() -> bytes:
+    """An extended head that says nothing of importance."""
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.XHDTYPE, 0
+    return info.tobuf(tarfile.USTAR_FORMAT)
+
 
 def broken(files: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
     names = list(files)
@@ -489,8 +512,45 @@ def broken(files: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
     def renamed(old: str, new: str) -> bytes:
         return archive({new if name == old else name: content for name, content in files.items()})
 
+    def in_a_row(*pieces: tuple[str, bytes], kind: bytes = b"0") -> bytes:
+        """Files in an order and with names that no dictionary has, the last one of a kind of its own."""
+        data = io.BytesIO()
+        with tarfile.open(fileobj=data, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            for number, (name, content) in enumerate(pieces, 1):
+                info = tarfile.TarInfo(name)
+                info.type = kind if number == len(pieces) else b"0"
+                info.linkname = "" if info.isreg() else "/etc/passwd"
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+        return data.getvalue()
+
     whole = archive(files)
+    listed = list(files.items())
+    description, first = listed[0], listed[1:3]
     return {
+        "link": (in_a_row(description, (block, b""), kind=tarfile.SYMTYPE), "IMPORT_ERROR"),
+        "hard link": (in_a_row(description, (block, b""), kind=tarfile.LNKTYPE), "IMPORT_ERROR"),
+        "device": (in_a_row(description, (block, b""), kind=tarfile.CHRTYPE), "IMPORT_ERROR"),
+        "directory": (in_a_row(description, ("Ref:1", b""), kind=tarfile.DIRTYPE), "IMPORT_ERROR"),
+        "description twice": (in_a_row(description, description, *listed[1:]), "IMPORT_ERROR_UNEXPECTED_FILE"),
+        "block twice": (in_a_row(description, *first, *first, *listed[3:]), "IMPORT_ERROR"),
+        "checksum twice": (
+            in_a_row(description, *first, first[1], *listed[3:]),
+            "IMPORT_ERROR_UNEXPECTED_FILE",
+        ),
+        "tables without end": (
+            in_a_row(description, *[("checksum.xml", b"")] * 1000, *listed[1:]),
+            "IMPORT_ERROR_UNEXPECTED_FILE",
+        ),
+        "notes without end": (
+            gzip.compress(member_head(*sized(description)) + padded(description[1]) + note() * 100),
+            "IMPORT_ERROR",
+        ),
+        "description that unpacks to a gibibyte": (
+            gzip.compress(member_head("ova.xml", 1 << 30) + bytes(64 * MIB)),
+            "IMPORT_ERROR",
+        ),
+        "entities that grow": (archive({**files, "ova.xml": BILLION_LAUGHS}), "IMPORT_ERROR"),
         "cut short": (whole[: len(whole) // 2], "IMPORT_ERROR_PREMATURE_EOF"),
         "cut in the description": (whole[:3000], "IMPORT_ERROR_PREMATURE_EOF"),
         "nothing but the description": (archive({"ova.xml": files["ova.xml"]}), "IMPORT_ERROR_PREMATURE_EOF"),
@@ -510,7 +570,7 @@ def broken(files: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
             "IMPORT_ERROR",
         ),
         "newer release": (
-            xml("<name>xapi_major</name><value>1<", "<name>xapi_major</name><value>9<"),
+            xml("<name>xapi_major</name><value>1<", "<name>xapi_major</name><value>99<"),
             "IMPORT_INCOMPATIBLE_VERSION",
         ),
         "two of a name": (xml("<value>Ref:1</value>", "<value>Ref:0</value>"), "IMPORT_ERROR"),
@@ -533,6 +593,9 @@ def broken(files: dict[str, bytes]) -> dict[str, tuple[bytes, str]]:
 
 
 CASES = [
+    "link", "hard link", "device", "directory", "description twice", "block twice", "checksum twice",
+    "tables without end", "notes without end", "description that unpacks to a gibibyte",
+    "entities that grow",
     "cut short", "cut in the description", "nothing but the description", "checksum", "no checksum", "no description",
     "stranger", "traversal", "absolute", "no number", "beyond the end", "longer than the disk", "no tar", "no xml",
     "document type", "newer release", "two of a name", "no disk", "no network", "two drives in one place",
@@ -558,6 +621,11 @@ def test_a_broken_archive_leaves_nothing_behind(doors, spoiled, case):
     status, error = doors.ended(task)
     assert (status, error[0]) == ("failure", code), error
     assert everything(doors) == before
+
+
+def test_force_takes_an_archive_of_a_newer_release(doors, spoiled):
+    (made,) = imported(doors, spoiled["newer release"][0], force="true")
+    assert len(disks_of(doors, made)) == 3
 
 
 def test_force_takes_a_block_with_a_wrong_checksum(doors, spoiled):
@@ -588,6 +656,26 @@ def test_a_cancelled_import_leaves_nothing_behind(doors, vm):
     assert doors.put("/import", body(), task_id=task).status == 500
     assert doors.ended(task) == ("cancelled", ["TASK_CANCELLED", task])
     assert everything(doors) == before
+
+
+def test_a_cancelled_export_stops_though_nobody_reads_it(doors):
+    vm = make_vm(doors)
+    doors.connect(vm, doors.disk(48 * MIB, {number * MIB: noise(MIB, number) for number in range(48)}))
+    task = doors.task()
+    path = doors.path("/export", {"ref": vm, "task_id": task}).encode()
+    with socket.create_connection(doors.address, 30) as peer:
+        peer.sendall(b"GET " + path + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+        eventually(lambda: doors.db.get(Task, task).progress, lambda progress: progress > 0)
+        doors.client.task.cancel(task)
+        ended = eventually(lambda: doors.ended(task), lambda ended: ended[0] != "pending", 5.0)
+        assert ended == ("cancelled", ["TASK_CANCELLED", task])
+        received = 0
+        with suppress(ConnectionResetError):
+            while data := peer.recv(MIB):
+                received += len(data)
+        assert 0 < received < 48 * MIB
+    assert doors.client.VM.get_current_operations(vm) == {}
+    assert len(exported(doors, vm)) > 48 * MIB
 
 
 def test_an_sr_that_cannot_take_disks(doors, vm):

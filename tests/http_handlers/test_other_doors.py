@@ -9,6 +9,7 @@ import tarfile
 import uuid
 import zipfile
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -24,10 +25,12 @@ from xapi.datamodel.roles import POOL_OPERATOR, READ_ONLY
 from xapi.db.database import Database
 from xapi.db.schema import METADATA, STORED
 from xapi.db.store import Insert, Store, open_engine, sqlite_url
+from xapi.http_handlers.admission import pool_secret
 from xapi.http_handlers.database_dump import HIDDEN, _protect, _restore, dump, read_dump
 from xapi.http_handlers.database_restore import APPLIED, STAGED, ThisHost, adapted, apply_staged
 from xapi.http_handlers.logs import audit_files, lines_since, stamp
 from xapi.http_handlers.messages import read_messages
+from xapi.http_handlers.system_status import MAKERS
 
 
 def code(failure: pytest.ExceptionInfo[Failure]) -> str:
@@ -511,10 +514,26 @@ def test_a_bundle_holds_no_secret(doors: Doors):
     assert word.encode() not in everything and doors.password.encode() not in everything
     assert HIDDEN.encode() in everything and b"nfs1" in everything and b"kept" in everything
     assert doors.session.encode() not in everything
+    assert pool_secret(doors.toolstack).value().encode() not in everything + doors.get("/host_backup").body
+
+
+def test_a_bundle_has_the_entries_that_the_host_announces(doors: Doors):
+    """A graphical client asks the host for the entries, and the bundle for those that the person leaves ticked."""
+    document = doors.client.host.get_system_status_capabilities(doors.toolstack.this_host)
+    announced = ElementTree.fromstring(document).findall("capability")
+    assert [one.get("key") for one in announced] == list(MAKERS)
+    assert {one.get("default-checked") for one in announced} == {"yes"}
+    assert {one.get("pii") for one in announced} <= {"no", "yes", "maybe"}
+    for one in announced:
+        for bound in ("min-size", "max-size", "min-time", "max-time"):
+            assert int(one.get(bound) or "") >= -1
+    parts = [set(files(doors, "tar", entries=str(one.get("key")))) for one in announced]
+    assert set().union(*parts) == set(files(doors, "tar"))
+    assert sum(map(len, parts)) == len(set().union(*parts))
 
 
 def test_entries_are_chosen(doors: Doors):
-    assert list(files(doors, "tar", entries="versions,nothing")) == ["system-status/versions.json"]
+    assert list(files(doors, "tar", entries="xenserver-install,nothing")) == ["system-status/versions.json"]
     for query in ({"entries": "nothing"}, {"output": "rar"}):
         answer = doors.get("/system-status", **query)
         assert answer.status == 500 and b"SYSTEM_STATUS_RETRIEVAL_FAILED" in answer.body

@@ -179,6 +179,25 @@ def test_a_vm_of_another_host_is_asked_for_there(doors: Doors) -> None:
     uuid = doors.toolstack.db.get(VM, vm).uuid
     status, headers, _ = doors.ask("GET", f"/vm_rrd?uuid={uuid}")
     assert (status, headers["location"]) == (302, f"https://192.0.2.7/vm_rrd?uuid={uuid}")
+    document = b"".join(dump.as_xml(filled(50)))
+    for way in ("rrd_unarchive=", "dbsync=true"):
+        assert doors.ask("GET", f"/vm_rrd?uuid={uuid}&{way}")[0] == 404
+    assert doors.ask("PUT", f"/rrd?uuid={uuid}&archive=true", document)[0] == 200
+    for way in ("rrd_unarchive=", "dbsync=true"):
+        assert doors.ask("GET", f"/vm_rrd?uuid={uuid}&{way}")[0] == 200
+
+
+def test_a_host_that_starts_gets_what_was_kept_of_it(doors: Doors) -> None:
+    with doors.toolstack.db.transaction() as transaction:
+        other = transaction.create(Host, address="192.0.2.8")
+    uuid = doors.toolstack.db.get(Host, other).uuid
+    assert doors.ask("GET", "/host_rrd?dbsync=true")[0] == 400
+    assert doors.ask("GET", "/host_rrd?dbsync=true&uuid=nobody")[0] == 404
+    assert doors.ask("GET", f"/host_rrd?dbsync=true&uuid={uuid}")[0] == 404
+    document = b"".join(dump.as_xml(filled(50)))
+    assert doors.ask("PUT", f"/rrd?uuid={uuid}&archive=true", document)[0] == 200
+    assert doors.ask("GET", f"/host_rrd?dbsync=true&uuid={uuid}")[0] == 200
+    assert doors.ask("GET", f"/host_rrd?uuid={uuid}")[2] != doors.ask("GET", f"/host_rrd?dbsync=true&uuid={uuid}")[2]
 
 
 def test_an_archive_is_put_into_memory_or_a_file(doors: Doors) -> None:

@@ -56,8 +56,8 @@ class SimulatorBench:
     def config(self, number: int) -> DomainConfig:
         return config_of(number)
 
-    def spare_backend(self) -> FileBackend:
-        return FileBackend("/images/spare.iso")
+    def spare_backend(self, number: int = 0) -> FileBackend:
+        return FileBackend(f"/images/spare{number or ''}.iso")
 
     def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -95,6 +95,10 @@ class Books:
         self.failing(f"activate {volume.key}")
         assert volume in self.attached and volume not in self.activated
         self.activated.add(volume)
+
+    def reset(self, uuid: str, volume: Volume) -> None:
+        self.failing(f"reset {volume.key}")
+        assert volume in self.activated
 
     def deactivate(self, uuid: str, volume: Volume) -> None:
         self.failing(f"deactivate {volume.key}")

@@ -108,9 +108,11 @@ class Scenario:
 
 
 UUID = VM.uuid
+FRESH = replace(VM, disks=tuple(replace(disk, fresh=disk.kind is DiskKind.DISK) for disk in VM.disks))
 REVERSIBLE = [
     Scenario("start", nothing, plan.start(VM)),
     Scenario("start-paused", nothing, plan.start(VM, paused=True)),
+    Scenario("start-fresh", nothing, plan.start(FRESH)),
     Scenario("stop-hard", started, plan.stop_hard(VM)),
     Scenario("pause", started, plan.pause(UUID)),
     Scenario("unpause", started_paused, plan.unpause(UUID)),
@@ -138,6 +140,7 @@ IRREVERSIBLE = [
     Scenario("stop-clean", started, plan.stop_clean(VM, 60)),
     Scenario("reboot-clean", started, plan.reboot_clean(VM, AFTER, 60)),
     Scenario("reboot-hard", started, plan.reboot_hard(VM, AFTER)),
+    Scenario("reboot-fresh", started, plan.reboot_hard(VM, FRESH)),
     Scenario("reboot-read-only", started, plan.reboot_hard(VM, READ_ONLY)),
 ]
 SCENARIOS = REVERSIBLE + IRREVERSIBLE

@@ -59,6 +59,7 @@ STORAGE_OPERATION = {
     "DetachVolume": "detach",
     "ActivateVolume": "activate",
     "DeactivateVolume": "deactivate",
+    "ResetVolume": "reset",
 }
 
 

@@ -10,6 +10,7 @@ from xapi.monitoring.archive import Consolidation
 from xapi.monitoring.catalogue import SR_LAYOUT, host_layout, vm_layout
 from xapi.monitoring.recorder import NoSuchSource, Owner, OwnerKind, Recorder, Sample
 from xapi.monitoring.saved import Folder
+from xapi.monitoring.source import Kind, Source
 
 VM = Owner(OwnerKind.VM, "11111111-1111-4111-8111-111111111111")
 HOST = Owner(OwnerKind.HOST, "22222222-2222-4222-8222-222222222222")
@@ -38,16 +39,17 @@ def run(recorder: Recorder, first: int, count: int, **how: object) -> int:
 
 
 def test_standard_sources_are_recorded_by_themselves_and_others_on_demand(recorder: Recorder) -> None:
-    time = run(recorder, START, 4)
+    layout = (*LAYOUT, Source("rare", "asked for seldom", "err/s", Kind.DERIVE, standard=False))
+    time = run(recorder, START, 4, layout=layout)
     known = {one.source.name: one for one in recorder.offered(VM)}
     assert known["cpu0"].recorded
     assert known["cpu0"].value == pytest.approx(0.5)
-    assert not known["vbd_xvda_io_throughput_read"].recorded
+    assert not known["rare"].recorded
     with pytest.raises(NoSuchSource):
-        recorder.newest(VM, "vbd_xvda_io_throughput_read")
-    recorder.begin_recording(VM, "vbd_xvda_io_throughput_read")
-    run(recorder, time + 5, 3)
-    assert recorder.newest(VM, "vbd_xvda_io_throughput_read") == pytest.approx(1.0)
+        recorder.newest(VM, "rare")
+    recorder.begin_recording(VM, "rare")
+    run(recorder, time + 5, 3, layout=layout)
+    assert recorder.newest(VM, "rare") == pytest.approx(1.0)
     assert recorder.newest(VM, "cpu0") == pytest.approx(0.5)
 
 

@@ -27,10 +27,10 @@ def test_interfaces_are_read_as_the_kernel_writes_them(proc: Path) -> None:
     (proc / "net" / "dev").write_text(
         "Inter-|   Receive                                                |  Transmit\n"
         " face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets\n"
-        "    lo:     100       1    0    0    0     0          0         0 200 2\n"
-        "xenbr0:9007199254740993 1  0    0    0     0          0         0 7 2\n"
+        "    lo:     100       1    5    0    0     0          0         0 200 2 3 0\n"
+        "xenbr0:9007199254740993 1  0    0    0     0          0         0 7 2 0 0\n"
     )
-    assert host_figures.interface_bytes() == {"lo": (100, 200), "xenbr0": (9007199254740993, 7)}
+    assert host_figures.interface_traffic() == {"lo": (100, 200, 5, 3), "xenbr0": (9007199254740993, 7, 0, 0)}
 
 
 def test_used_memory_counts_swap_and_not_caches(proc: Path) -> None:

@@ -9,13 +9,16 @@ import pytest
 from tests.actions.scene import Scene
 from tests.actions.storage_house import storage_house
 from tests.fakes.clock import FakeClock
+from tests.fakes.eventually import eventually
 from tests.fakes.guests import MEBIBYTE, halted, running
 from tests.fakes.house import Caller, House
-from xapi.datamodel.classes import VM, Host, VMMetrics
-from xapi.hypervisor.interface import HostCounters
+from xapi.datamodel.classes import VBD, VM, Host, VMMetrics
+from xapi.hypervisor.interface import DiskRequests, DomainCounters, HostCounters
 from xapi.monitoring.archive import Consolidation
 from xapi.monitoring.recorder import Owner, OwnerKind, Recorder
 from xapi.monitoring.saved import Folder
+from xapi.monitoring.source import Source
+from xapi.services.host_figures import Traffic
 from xapi.services.metering import BACKUP_SECONDS, Metering
 from xapi.services.sampling import Sampler
 
@@ -232,7 +235,13 @@ def test_disks_cards_and_storage_are_measured(scene: Scene, clock: FakeClock) ->
     client.VM.start(vm, False, False)
     measured = Measured(scene.house, clock)
     measured.turns(26)
-    row = measured.row(measured.vm(vm))
+
+    def turned() -> dict[str, float]:
+        """The guest runs by the real clock: in a quick round it may have moved nothing."""
+        measured.turns(1)
+        return measured.row(measured.vm(vm))
+
+    row = eventually(turned, lambda found: found["vbd_hda_read"] > 0 and found["vif_0_rx"] > 0)
     assert row["vbd_hda_read"] > 0
     assert row["vif_0_rx"] > 0
     uuid = client.SR.get_uuid(sr)
@@ -247,6 +256,147 @@ def test_disks_cards_and_storage_are_measured(scene: Scene, clock: FakeClock) ->
     assert f'\t<configured_on class="SR" uuid="{uuid}"/>\n</variable>\n' in alarm["body"]
 
 
+OF_REQUESTS = {
+    "read_latency": "μs",
+    "write_latency": "μs",
+    "iops_read": "requests/s",
+    "iops_write": "requests/s",
+    "iops_total": "requests/s",
+    "iowait": "s/s",
+    "inflight": "requests",
+    "latency": "μs",
+    "avgqu_sz": "requests",
+}
+
+
+class Counting:
+    """A hypervisor whose one domain has two disks, of which the test says what they did."""
+
+    def __init__(self, uuid: str, *, counts: bool = True) -> None:
+        self.uuid, self.counts = uuid, counts
+        self.disks = {"xvda": [0, 0, 0, 0, 0.0, 0.0, 0], "xvdb": [0, 0, 0, 0, 0.0, 0.0, 0]}
+        self.metering = self
+
+    def add(self, device: str, *growth: float) -> None:
+        old = self.disks[device]
+        self.disks[device] = [*(a + b for a, b in zip(old[:6], growth[:6], strict=True)), growth[6]]
+
+    def domain_counters(self) -> tuple[DomainCounters, ...]:
+        requests = {device: DiskRequests(*did[2:]) for device, did in self.disks.items()}  # type: ignore[arg-type]
+        return (
+            DomainCounters(
+                self.uuid,
+                1,
+                (1.0,),
+                128 * MEBIBYTE,
+                None,
+                {device: int(did[0]) for device, did in self.disks.items()},
+                {device: int(did[1]) for device, did in self.disks.items()},
+                {},
+                {},
+                requests if self.counts else {},
+            ),
+        )
+
+    def host_counters(self) -> HostCounters:
+        return HostCounters((1.0,), 1 << 30, 1 << 29)
+
+
+@pytest.fixture
+def stored(scene: Scene, clock: FakeClock) -> tuple[Scene, Measured, Owner, str, Counting]:
+    """A VM with two disks on one SR, and the sampler's view of its counters in the test's hand."""
+    sr = scene.sr("dummy")
+    vm = halted(scene.client)
+    for number, device in enumerate(("xvda", "xvdb")):
+        vbd = scene.drive(vm, scene.disk(sr), userdevice=str(number), bootable=not number)
+        with scene.house.toolstack.db.transaction() as transaction:
+            transaction.update(VBD, vbd, device=device)
+    measured = Measured(scene.house, clock)
+    counting = Counting(scene.client.VM.get_uuid(vm))
+    real = scene.house.toolstack
+    around = SimpleNamespace(
+        db=real.db,
+        this_host=real.this_host,
+        sessions=real.sessions,
+        hypervisor=SimpleNamespace(
+            metering=counting, host=SimpleNamespace(facts=lambda: SimpleNamespace(hypervisor="x"))
+        ),
+    )
+    measured.metering = Metering(real, measured.recorder, sampler=Sampler(around))  # type: ignore[arg-type]
+    return scene, measured, measured.vm(vm), scene.client.SR.get_uuid(sr)[:8], counting
+
+
+def test_requests_of_disks_are_measured_for_the_vm_and_its_storage(stored: Any) -> None:
+    _, measured, vm, short, counting = stored
+    measured.turns(1)
+    for _ in range(3):
+        counting.add("xvda", 5 * MEBIBYTE, 10 * MEBIBYTE, 100, 50, 0.2, 0.4, 3)
+        counting.add("xvdb", 0, 0, 0, 10, 0.0, 0.01, 1)
+        measured.turns(1)
+    row, host = measured.row(vm), measured.row(measured.host)
+    xvda = {name: row[f"vbd_xvda_{name}"] for name in (*OF_REQUESTS, "read", "write", "io_throughput_total")}
+    assert xvda == pytest.approx(
+        {
+            "read": MEBIBYTE,
+            "write": 2 * MEBIBYTE,
+            "io_throughput_total": 3.0,
+            "read_latency": 2000.0,
+            "write_latency": 8000.0,
+            "iops_read": 20.0,
+            "iops_write": 10.0,
+            "iops_total": 30.0,
+            "iowait": 0.12,
+            "inflight": 3.0,
+            "latency": 4000.0,
+            "avgqu_sz": 0.12,
+        }
+    )
+    assert row["vbd_xvdb_read_latency"] == 0.0 and row["vbd_xvdb_write_latency"] == pytest.approx(1000.0)
+    both = {name: host[f"{name}_{short}"] for name in (*OF_REQUESTS, "read", "write", "io_throughput_total")}
+    assert both == pytest.approx(
+        {
+            **xvda,
+            "write_latency": 0.41 / 60 * 1e6,
+            "iops_write": 12.0,
+            "iops_total": 32.0,
+            "iowait": 0.122,
+            "avgqu_sz": 0.122,
+            "inflight": 4.0,
+            "latency": 0.61 / 160 * 1e6,
+        }
+    )
+
+
+def test_sources_of_requests_have_their_units_and_are_recorded_by_themselves(stored: Any) -> None:
+    _, measured, vm, short, counting = stored
+    measured.turns(2)
+    offered = {one.source.name: one for one in measured.recorder.offered(vm)}
+    ours = {one.source.name: one for one in measured.recorder.offered(measured.host)}
+    for name, units in OF_REQUESTS.items():
+        for found in (offered[f"vbd_xvda_{name}"], offered[f"vbd_xvdb_{name}"], ours[f"{name}_{short}"]):
+            assert (found.source.units, found.recorded, found.source.low) == (units, True, 0.0), name
+    counting.counts = False
+    measured.turns(2)
+    assert all(name.rpartition("_")[0] != "vbd_xvda_iops" for name in (one.name for one in measured_now(measured, vm)))
+
+
+def measured_now(measured: Measured, owner: Owner) -> list[Source]:
+    return [one.source for one in measured.recorder.offered(owner) if one.source.units != "unknown"]
+
+
+def test_a_disk_that_comes_or_begins_again_does_nothing_backwards(stored: Any) -> None:
+    """A guest that was started again counts from zero: nothing negative, and no latency of requests that never were."""
+    _, measured, vm, short, counting = stored
+    counting.add("xvda", 1 << 40, 1 << 40, 1 << 30, 1 << 30, 1e6, 1e6, 0)
+    measured.turns(2)
+    assert measured.row(measured.host)[f"iops_total_{short}"] == 0.0
+    counting.disks["xvda"] = [MEBIBYTE, 0, 10, 0, 0.01, 0.0, 0]
+    measured.turns(2)
+    host = measured.row(measured.host)
+    assert {host[f"{name}_{short}"] for name in (*OF_REQUESTS, "read", "write")} == {0.0}
+    assert measured.row(vm)["vbd_xvda_latency"] == 0.0
+
+
 def test_interfaces_of_a_real_machine_are_those_that_the_kernel_counts(measured: Measured) -> None:
     toolstack = measured.toolstack
     metering = SimpleNamespace(domain_counters=lambda: (), host_counters=lambda: HostCounters((1.0,), 1 << 30, 1 << 29))
@@ -255,10 +405,11 @@ def test_interfaces_of_a_real_machine_are_those_that_the_kernel_counts(measured:
     around = SimpleNamespace(
         db=toolstack.db, this_host=toolstack.this_host, sessions=toolstack.sessions, hypervisor=machine
     )
-    sampler = Sampler(around, lambda: {"eth0": (100, 50), "lo": (1, 1)})  # type: ignore[arg-type]
+    sampler = Sampler(around, lambda: {"eth0": Traffic(100, 50, 3, 2), "lo": Traffic(1, 1)})  # type: ignore[arg-type]
     sample = sampler.round().samples[-1]
     values = dict(zip((source.name for source in sample.layout), sample.values, strict=True))
     assert (values["pif_eth0_rx"], values["pif_eth0_tx"]) == (100.0, 50.0)
+    assert (values["pif_eth0_rx_errors"], values["pif_eth0_tx_errors"]) == (3.0, 2.0)
     assert (values["pif_aggr_rx"], values["pif_aggr_tx"]) == (100.0, 50.0)
     assert "pif_lo_rx" not in values
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from xapi.actions.sr.attaching import attach_and_scan, plug_at_start
 from xapi.actions.sr.work import repositories_of
@@ -28,15 +28,14 @@ from xapi.dispatch.context import Context
 from xapi.dispatch.implement import creates, destroys, implements
 from xapi.dispatch.occupy import occupied
 from xapi.lifecycle.view import View
-
-INTERNAL_KEY: Final = "SRmaster"
+from xapi.storage.device_config import IN_CHARGE
 
 
 def check_device_config(device_config: Mapping[str, str]) -> None:
     """Pass settings that a client may give; VALUE_NOT_SUPPORTED for the key by which hosts agree on their roles."""
-    if INTERNAL_KEY in device_config:
+    if IN_CHARGE in device_config:
         reason = "This key is for internal use only"
-        raise VALUE_NOT_SUPPORTED(INTERNAL_KEY, device_config[INTERNAL_KEY], reason)
+        raise VALUE_NOT_SUPPORTED(IN_CHARGE, device_config[IN_CHARGE], reason)
 
 
 def with_own_secrets(transaction: Transaction, device_config: Mapping[str, str]) -> dict[str, str]:
@@ -59,12 +58,16 @@ def _secrets(device_config: Mapping[str, str]) -> set[str]:
 
 def drop_pbd(transaction: Transaction, pbd: PBD) -> None:
     """Remove a PBD's row with the secrets of its own."""
-    gone = _secrets(pbd.device_config)
-    if gone:
-        for secret in transaction.all(Secret):
-            if secret.uuid in gone:
-                transaction.delete(Secret, secret.ref)
+    drop_secrets(transaction, pbd.device_config)
     transaction.delete(PBD, pbd.ref)
+
+
+def drop_secrets(transaction: Transaction, settings: Mapping[str, str]) -> None:
+    """Remove the secrets that settings name, since what they were for is gone."""
+    gone = _secrets(settings)
+    for secret in transaction.all(Secret) if gone else ():
+        if secret.uuid in gone:
+            transaction.delete(Secret, secret.ref)
 
 
 @creates(PBD)
@@ -173,4 +176,4 @@ def _holds(view: View, drive: VBD, host: str) -> bool:
     return vm is not None and vm.resident_on == host
 
 
-__all__ = ["check_device_config", "disks_in_use", "drop_pbd", "plug_at_start", "with_own_secrets"]
+__all__ = ["check_device_config", "disks_in_use", "drop_pbd", "drop_secrets", "plug_at_start", "with_own_secrets"]

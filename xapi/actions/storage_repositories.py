@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from threading import Condition, Lock, RLock
 from typing import Final
 
-from xapi.datamodel.classes import PBD, SR, VDI, Secret
+from xapi.datamodel.classes import PBD, SR, VDI, Pool, Secret
 from xapi.datamodel.errors import SR_HAS_NO_PBDS, SR_UNKNOWN_DRIVER, UUID_INVALID
 from xapi.lifecycle.view import View
+from xapi.storage.device_config import IN_CHARGE
 from xapi.storage.interface import AttachedSr, DataPaths, SrDriver
 
 SECRET_SUFFIX: Final = "_secret"
@@ -92,10 +93,16 @@ class StorageRepositories:
         with self._lock:
             handle = self._attached.get(sr.uuid)
         if handle is None:
-            handle = self.open(sr.uuid, sr.type, revealed(view, pbd.device_config), sr.sm_config)
+            config = {**revealed(view, pbd.device_config), IN_CHARGE: self._in_charge(view, pbd)}
+            handle = self.open(sr.uuid, sr.type, config, sr.sm_config)
             with self._lock:
                 self._attached[sr.uuid] = handle
         return handle
+
+    @staticmethod
+    def _in_charge(view: View, pbd: PBD) -> str:
+        """Whether a PBD's host is the one that may tidy up a shared SR, as drivers are told: the pool's master."""
+        return str(all(pool.master == pbd.host for pool in view.all(Pool))).lower()
 
     def open(
         self, sr_uuid: str, kind: str, device_config: Mapping[str, str], sm_config: Mapping[str, str]

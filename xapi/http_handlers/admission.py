@@ -33,20 +33,24 @@ from xapi.datamodel.errors import (
 from xapi.datamodel.failure import Failure
 from xapi.datamodel.model import NULL, Ref
 from xapi.dispatch.context import Context
-from xapi.dispatch.logins import LogIns
+from xapi.dispatch.logins import SUPERUSER, LogIns
 from xapi.dispatch.perform import guarded
 from xapi.dispatch.sessions import Session
 from xapi.dispatch.tasks import TaskInHand
 from xapi.dispatch.toolstack import Toolstack
 from xapi.dispatch.translate import translated
 from xapi.http_handlers.http_actions import HttpAction
+from xapi.http_handlers.places import places_of
 from xapi.rpc.call import Done, Outcome, Refused
 from xapi.rpc.http import Exchange, MessageError, Streaming
 from xapi.rpc.http_message import Request, Response, error_page
+from xapi.system.pool_secret import FILE_NAME, PoolSecret
 
 LOG = logging.getLogger("xapi.http_handlers")
 AUDIT = logging.getLogger("audit")
 ORIGINATOR = "xapi http"
+POOL_SECRET = "pool_secret"
+"""The cookie in which another host of the pool says who it is."""
 PATIENCE = 0.5
 BINARY = ("Content-Type", "application/octet-stream")
 
@@ -64,7 +68,7 @@ NOT_FOUND = frozenset(
 )
 CONFLICT = frozenset({"BUNDLE_REPO_NOT_ENABLED"})
 NOT_TO_BE_HAD = frozenset(
-    {"WLB_NOT_INITIALIZED", "GET_UPDATES_FAILED", "GET_HOST_UPDATES_FAILED", "BUNDLE_SYNC_FAILED"}
+    {"WLB_NOT_INITIALIZED", "GET_UPDATES_FAILED", "GET_HOST_UPDATES_FAILED", "BUNDLE_SYNC_FAILED", "TOO_BUSY"}
 )
 OTHERS = {RBAC_PERMISSION_DENIED.code: 403, MESSAGE_REMOVED.code: 410, NOT_IMPLEMENTED.code: 501}
 BAD_REQUEST = frozenset(
@@ -144,6 +148,7 @@ def _serve(toolstack: Toolstack, action: HttpAction, handled: Handled, exchange:
         try:
             session = authenticated(toolstack, request, stack)
             authorise(session, action)
+            stack.enter_context(places_of(toolstack))
             task = task_in_hand(toolstack, request, session, handled.label, brief=handled.brief)
         except Failure as failure:
             _fail_given_task(toolstack, request, failure)
@@ -228,8 +233,9 @@ def headers_for(ctx: Context, *others: tuple[str, str]) -> tuple[tuple[str, str]
 def authenticated(toolstack: Toolstack, request: Request, stack: ExitStack) -> Session:
     """The session of the request; one that is opened for it is closed with the stack.
 
-    Whoever reaches the Unix socket is the superuser. SESSION_INVALID and SESSION_AUTHENTICATION_FAILED for others
-    whose session or password is not good.
+    Whoever reaches the Unix socket is the superuser, and so is whoever knows the pool's secret (a cookie). A session
+    that is named wins over a secret, and that over a password. SESSION_INVALID and SESSION_AUTHENTICATION_FAILED for
+    others, whose session, secret or password is not good.
     """
     log_ins: LogIns = toolstack.part(LogIns)
     if request.peer.local:
@@ -237,6 +243,9 @@ def authenticated(toolstack: Toolstack, request: Request, stack: ExitStack) -> S
     reference = given(request).get("session_id")
     if reference is not None:
         return toolstack.sessions.get(reference)
+    secret = request.cookies.get(POOL_SECRET)
+    if secret is not None:
+        return _for_now(toolstack, _pool_log_in(toolstack, secret), stack)
     header = request.headers.get("authorization")
     if header is None:
         raise SESSION_AUTHENTICATION_FAILED("", "no credentials were given")
@@ -247,6 +256,20 @@ def authenticated(toolstack: Toolstack, request: Request, stack: ExitStack) -> S
 def _for_now(toolstack: Toolstack, session: Session, stack: ExitStack) -> Session:
     stack.callback(toolstack.sessions.close, session.ref)
     return session
+
+
+def pool_secret(toolstack: Toolstack) -> PoolSecret:
+    """The secret of the pool, in the toolstack's state."""
+    secret: PoolSecret = toolstack.parts.setdefault(PoolSecret, PoolSecret(toolstack.state / FILE_NAME))
+    return secret
+
+
+def _pool_log_in(toolstack: Toolstack, secret: str) -> Session:
+    if not pool_secret(toolstack).matches(secret):
+        raise SESSION_AUTHENTICATION_FAILED("", "the pool's secret is another one")
+    return toolstack.sessions.open(
+        user=SUPERUSER, originator=ORIGINATOR, this_host=toolstack.this_host, superuser=True, pool=True
+    )
 
 
 def _log_in(log_ins: LogIns, user: str, password: str, address: str) -> Session:

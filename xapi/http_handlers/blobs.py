@@ -15,8 +15,10 @@ from xapi.datamodel.failure import Failure
 from xapi.db.database import Database
 from xapi.dispatch.context import Context
 from xapi.dispatch.toolstack import Toolstack
-from xapi.http_handlers.admission import Ending, given, headers_for
+from xapi.http_handlers.admission import Ending, failure_page, given, headers_for
 from xapi.http_handlers.file_answer import answer_with
+from xapi.http_handlers.http_actions import NAMED
+from xapi.http_handlers.places import public_places_of
 from xapi.http_handlers.transfer import BLOCK, Upload
 from xapi.rpc.http import Exchange, Streaming
 from xapi.rpc.http_message import Request, error_page
@@ -54,12 +56,21 @@ def public_door(toolstack: Toolstack, guarded: Streaming) -> Streaming:
             public = False
         if not public:
             guarded.handler(exchange)
-        elif ending := _send(toolstack, find_blob(toolstack.db, exchange.request), exchange, ()):
-            exchange.write(ending.tail)
-        else:
-            exchange.respond(error_page(404, "Nothing was uploaded to the blob."))
+            return
+        try:
+            with public_places_of(toolstack):
+                _send_to_anybody(toolstack, exchange)
+        except Failure as crowded:
+            exchange.respond(failure_page(NAMED["get_blob"], crowded))
 
     return Streaming(serve)
+
+
+def _send_to_anybody(toolstack: Toolstack, exchange: Exchange) -> None:
+    if ending := _send(toolstack, find_blob(toolstack.db, exchange.request), exchange, ()):
+        exchange.write(ending.tail)
+    else:
+        exchange.respond(error_page(404, "Nothing was uploaded to the blob."))
 
 
 def send(ctx: Context, exchange: Exchange) -> Ending:

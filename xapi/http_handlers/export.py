@@ -48,9 +48,9 @@ def export(ctx: Context, exchange: Exchange) -> Ending:
     request = exchange.request
     vm = vm_named(ctx, request)
     method = METHODS.get(given(request).get("use_compression", "").lower(), "")
-    power = flag(request, "preserve_power_state")
+    power, parents = flag(request, "preserve_power_state"), flag(request, "include_vhd_parents")
     with occupied(ctx, VM, vm.ref, VmOperations.EXPORT), ExitStack() as stack:
-        selection = Selection(ctx.db, [vm], power=power)
+        selection = Selection(ctx.db, [vm], power=power, parents=parents, excluded=excluded_devices(request))
         readers = [(name, stack.enter_context(_reader(ctx, vdi.ref))) for name, vdi in selection.disks()]
         description = selection.describe(version_map(ctx.db.get(Host, ctx.this_host)))
         squeezed = compressor(method, exchange.write)

@@ -171,7 +171,7 @@ class Import:
 
     def check(self) -> None:
         """Refuse what cannot come here, before anything is made."""
-        if self._description.newer:
+        if self._description.newer and not self._options.force:
             raise IMPORT_INCOMPATIBLE_VERSION()
         if self._options.restore:
             for record in self.records(VM).values():

@@ -23,6 +23,9 @@ ANYWHERE: Final = (("Access-Control-Allow-Origin", "*"), ("Access-Control-Allow-
 NEVER: Final = frozenset({"false", "0"})
 ANY: Final = "all"
 NONE: Final = "none"
+STARTING: Final = "dbsync"
+KEPT_HERE: Final = frozenset({"rrd_unarchive", STARTING})
+"""Parameters by which hosts of a pool ask the coordinator for an archive that was put there, whatever runs where."""
 
 
 def _wants_json(request: Request) -> bool:
@@ -83,7 +86,10 @@ def _owners(ctx: Context, query: Mapping[str, str]) -> list[Owner]:
 
 
 def vm_rrd(ctx: Context, request: Request) -> Response:
-    """The whole archive of a VM (`uuid` or `ref`); 302 to the host where the VM runs, 404 when there is none."""
+    """The whole archive of a VM (`uuid` or `ref`); 404 when there is none.
+
+    302 to the host where the VM runs, but for a host of the pool that asks for what is kept here (see `KEPT_HERE`).
+    """
     name = request.query.get("uuid") or request.query.get("ref")
     if not name:
         return error_page(400, "the parameter uuid is missing")
@@ -91,15 +97,23 @@ def vm_rrd(ctx: Context, request: Request) -> Response:
     if row is None:
         return error_page(404, "there is no such VM")
     elsewhere = ctx.db.find(Host, row.resident_on) if row.resident_on != ctx.this_host else None
-    if elsewhere is not None and row.power_state is not VmPowerState.HALTED:
+    wants_kept = not KEPT_HERE.isdisjoint(request.query)
+    if elsewhere is not None and row.power_state is not VmPowerState.HALTED and not wants_kept:
         location = f"https://{elsewhere.address}{request.path}?{urlencode(request.query)}"
         return Response(302, (("Location", location),))
     return _document(ctx, request, Owner(OwnerKind.VM, row.uuid))
 
 
 def host_rrd(ctx: Context, request: Request) -> Response:
-    """The whole archive of this host."""
-    return _document(ctx, request, Owner(OwnerKind.HOST, ctx.db.get(Host, ctx.this_host).uuid))
+    """The whole archive of this host; what is kept here of another one (`uuid`) for a host that starts (`dbsync`)."""
+    host = ctx.db.get(Host, ctx.this_host).uuid
+    if STARTING in request.query:
+        host = request.query.get("uuid", "")
+        if not host:
+            return error_page(400, "the parameter uuid is missing")
+        if ctx.db.by_uuid(Host, host) is None:
+            return error_page(404, "there is no such host")
+    return _document(ctx, request, Owner(OwnerKind.HOST, host))
 
 
 def sr_rrd(ctx: Context, request: Request) -> Response:

@@ -7,6 +7,7 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Final
 
 from xapi.actions.storage_repositories import StorageRepositories
@@ -25,6 +26,7 @@ from xapi.dispatch.context import Context
 from xapi.dispatch.occupy import assert_allowed, occupied
 from xapi.http_handlers import qcow2_stream
 from xapi.http_handlers.admission import BINARY, Ending, flag, given, headers_for
+from xapi.http_handlers.overlap import Overlap
 from xapi.http_handlers.transfer import BLOCK, Progress, Source, Upload, fill, send_range, take
 from xapi.http_handlers.vhd_stream import changed_blocks, data_blocks, lay_out, receive_vhd, send_vhd
 from xapi.rpc.http import Exchange
@@ -242,19 +244,21 @@ def receive_raw(source: Source, writer: DiskWriter, vdi: str, progress: Progress
     """Write a raw image from the front of a disk on; what it does not reach stays.
 
     An image that goes on behind the end of the disk is VDI_TOO_SMALL, but of a `boundless` source nobody asks whether
-    it goes on.
+    it goes on. A second thread writes while the first one receives.
     """
-    view = memoryview(bytearray(BLOCK))
     size, offset = writer.size, 0
-    while offset < size:
-        wanted = min(BLOCK, size - offset)
-        got = fill(source, view[:wanted])
-        write_padded(writer, offset, view, got)
-        offset += got
-        progress.add(got)
-        if got < wanted:
-            return
-    if not boundless and source.readinto(view[:1]):
+    with Overlap[None]() as behind:
+        while offset < size:
+            wanted = min(BLOCK, size - offset)
+            view = behind.buffer(BLOCK)
+            got = fill(source, view[:wanted])
+            behind.begin(partial(write_padded, writer, offset, got), view)
+            offset += got
+            progress.add(got)
+            if got < wanted:
+                break
+        behind.finish()
+    if offset == size and not boundless and source.readinto(memoryview(bytearray(1))):
         raise VDI_TOO_SMALL(vdi, size + 1)
 
 
@@ -279,7 +283,7 @@ def receive_chunks(source: Source, writer: DiskWriter, vdi: str, progress: Progr
             progress.add(got)
 
 
-def write_padded(writer: DiskWriter, offset: int, view: memoryview, count: int) -> None:
+def write_padded(writer: DiskWriter, offset: int, count: int, view: memoryview) -> None:
     """Write the front of a buffer at a whole sector; a last part of a sector keeps the rest of what is there."""
     whole = count // SECTOR * SECTOR
     if whole:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import IO, Final, NamedTuple
 
 from xapi import __version__
+from xapi.actions.host.status_report import LONGEST_LOG
 from xapi.datamodel.classes import SR, VM, Host, Task
 from xapi.datamodel.errors import SYSTEM_STATUS_RETRIEVAL_FAILED
 from xapi.dispatch.context import Context
@@ -27,7 +28,6 @@ from xapi.rpc.http import Exchange
 CONTENT_TYPE: Final = ("Content-Type", "application/data")
 ROOT: Final = "system-status"
 FORMS: Final = frozenset({"tar", "tar.gz", "tar.bz2", "zip"})
-LONGEST_LOG: Final = 64 << 20
 
 
 class Part(NamedTuple):
@@ -66,7 +66,14 @@ def _state(ctx: Context) -> Iterator[Part]:
         "generation": database.generation,
     }
     yield Part("state.json", _json(facts))
-    yield Part("threads.txt", _threads())
+
+
+def _threads(ctx: Context) -> Iterator[Part]:
+    """What each thread does now; code only, no values."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    frames = sys._current_frames().items()
+    stacks = (f"{names.get(ident, ident)}\n{''.join(traceback.format_stack(frame))}" for ident, frame in frames)
+    yield Part("threads.txt", "\n".join(stacks).encode())
 
 
 def _database(ctx: Context) -> Iterator[Part]:
@@ -80,26 +87,18 @@ def _logs(ctx: Context) -> Iterator[Part]:
             yield Part(f"logs/{path.name}", file.read(LONGEST_LOG))
 
 
-ENTRIES: Final[Mapping[str, Callable[[Context], Iterator[Part]]]] = {
-    "versions": _versions,
-    "state": _state,
-    "xapi-database": _database,
-    "xapi-logs": _logs,
+MAKERS: Final[Mapping[str, Callable[[Context], Iterator[Part]]]] = {
+    "xenserver-install": _versions,
+    "xenserver-domains": _state,
+    "process-list": _threads,
+    "xenserver-databases": _database,
+    "xenserver-logs": _logs,
 }
-"""What a bundle can have in it, by the names that the parameter `entries` selects, with commas between."""
+"""What makes each of the parts that `status_report.ENTRIES` announces."""
 
 
 def _json(value: object) -> bytes:
     return json.dumps(value, indent=2, default=str).encode() + b"\n"
-
-
-def _threads() -> bytes:
-    """What each thread does now; code only, no values."""
-    names = {thread.ident: thread.name for thread in threading.enumerate()}
-    frames = sys._current_frames().items()
-    return "\n".join(
-        f"{names.get(ident, ident)}\n{''.join(traceback.format_stack(frame))}" for ident, frame in frames
-    ).encode()
 
 
 def send(ctx: Context, exchange: Exchange) -> Ending:
@@ -112,9 +111,9 @@ def send(ctx: Context, exchange: Exchange) -> Ending:
     if form not in FORMS:
         raise SYSTEM_STATUS_RETRIEVAL_FAILED(f"there is no output {form}")
     asked = [name for name in names.get("entries", "").split(",") if name]
-    chosen = [name for name in ENTRIES if not asked or name in asked]
+    chosen = [name for name in MAKERS if not asked or name in asked]
     if not chosen:
-        raise SYSTEM_STATUS_RETRIEVAL_FAILED(f"there are only the entries {', '.join(ENTRIES)}")
+        raise SYSTEM_STATUS_RETRIEVAL_FAILED(f"there are only the entries {', '.join(MAKERS)}")
     disposition = ("Content-Disposition", f'attachment; filename="system_status.{form}"')
     with tempfile.TemporaryFile() as file:
         _write(file, form, _parts(ctx, chosen), int(ctx.now().timestamp()))
@@ -124,7 +123,7 @@ def send(ctx: Context, exchange: Exchange) -> Ending:
 def _parts(ctx: Context, chosen: Iterable[str]) -> Iterator[Part]:
     for name in chosen:
         ctx.task.check()
-        yield from ENTRIES[name](ctx)
+        yield from MAKERS[name](ctx)
 
 
 def _write(file: IO[bytes], form: str, parts: Iterable[Part], moment: int) -> None:

@@ -15,7 +15,9 @@ from xapi.storage.interface import DiskReader
 
 BLOCK: Final = 1 << 20
 PIECE: Final = 4 << 20  # bytes sent before the task is asked again
-STEP: Final = 0.02  # the share by which progress grows before it is told again
+STEP: Final = 0.05  # the share by which progress grows before it is told again: each time costs a durable write
+SMALL_STEP: Final = 0.005  # the same for a slow transfer, which is told of
+PAUSE: Final = 1.0  # so often, in seconds
 ZEROS: Final = bytes(BLOCK)
 ABSURD: Final = 1 << 50
 """A Content-Length from which on a client does not mean what it says: it has none and had to send one."""
@@ -39,15 +41,19 @@ class Progress:
         self._total = max(total, 1)
         self._done = 0
         self._begun = self._told = begun
+        self._told_at = ctx.toolstack.clock.monotonic()
 
     def add(self, count: int) -> None:
         """Note that so many bytes more are done; TASK_CANCELLED if somebody wants the transfer to stop."""
         self._ctx.task.check()
         self._done += count
         share = min(self._begun + (1 - self._begun) * self._done / self._total, 1.0)
-        if share >= self._told + STEP:
-            self._told = share
-            self._ctx.session.last_used = self._ctx.toolstack.clock.monotonic()
+        if share < self._told + SMALL_STEP:
+            return
+        now = self._ctx.toolstack.clock.monotonic()
+        if share >= self._told + STEP or now >= self._told_at + PAUSE:
+            self._told, self._told_at = share, now
+            self._ctx.session.last_used = now
             self._ctx.task.progress(share)
 
 

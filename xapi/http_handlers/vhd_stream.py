@@ -12,11 +12,13 @@ import operator
 import os
 import uuid
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, islice
 
 from xapi.datamodel.errors import IMPORT_ERROR, IMPORT_ERROR_PREMATURE_EOF, VDI_TOO_SMALL
+from xapi.http_handlers.overlap import Overlap
 from xapi.http_handlers.transfer import BLOCK, Progress, Source, fill, send_range, send_zeros, take
 from xapi.rpc.http import Exchange
 from xapi.storage.interface import DiskReader, DiskWriter
@@ -211,14 +213,16 @@ def _receive_blocks(stream: Position, footer: Footer, writer: DiskWriter, progre
         _clear_unused(table, header.block_size, footer.current_size, writer)
     bitmap_bytes = padded(-(-header.block_size // SECTOR // 8))
     end = stream.place
-    for block in _in_order(table):
-        # Blocks come in the order of their places, so that one that overlaps anything before it is noticed here.
-        stream.skip_to(table[block] * SECTOR)
-        end = table[block] * SECTOR + bitmap_bytes + header.block_size
-        start = block * header.block_size
-        length = min(header.block_size, footer.current_size - start)
-        _receive_block(stream, header.block_size, start, length, writer, None if child else writer.write_zeros)
-        progress.add(length)
+    with Overlap[None]() as behind:
+        for block in _in_order(table):
+            # Blocks come in the order of their places, so that one that overlaps anything before it is noticed here.
+            stream.skip_to(table[block] * SECTOR)
+            end = table[block] * SECTOR + bitmap_bytes + header.block_size
+            start = block * header.block_size
+            length = min(header.block_size, footer.current_size - start)
+            _receive_block(stream, header.block_size, start, length, writer, behind, clear=not child)
+            progress.add(length)
+        behind.finish()
     # What is left are padding and the copy of the footer; who does not send them has said everything all the same.
     rest = memoryview(bytearray(BLOCK))
     while stream.place < end + FOOTER_SIZE and stream.readinto(rest[: end + FOOTER_SIZE - stream.place]):
@@ -235,24 +239,31 @@ def _in_order(table: BlockTable) -> Iterable[int]:
 
 
 def _receive_block(
-    stream: Position, size: int, start: int, length: int, writer: DiskWriter, clear: Callable[[int, int], None] | None
+    stream: Position, size: int, start: int, length: int, writer: DiskWriter, behind: Overlap[None], *, clear: bool
 ) -> None:
     """Write the first `length` bytes of a block to `start`; sectors that it lacks are cleared, or stay as they are."""
     sectors = size // SECTOR
     present = bitmap.from_bytes(take(stream, padded(-(-sectors // 8))), sectors)
-    buffer = memoryview(bytearray(min(BLOCK, size)))
     for first, count, there in bitmap.runs(present, sectors, 0, length // SECTOR):
         place, left = start + first * SECTOR, count * SECTOR
-        if not there and clear is not None:
-            clear(place, left)
+        if not there and clear:
+            behind.finish()  # a writer is for one thread at a time
+            writer.write_zeros(place, left)
         while left:
+            buffer = behind.buffer(min(BLOCK, size))
             view = buffer[: min(len(buffer), left)]
             if fill(stream, view) < len(view):
                 raise IMPORT_ERROR_PREMATURE_EOF()
             if there:
-                writer.pwrite(place, view)
+                behind.begin(partial(_put, writer, place, len(view)), buffer)
+            else:
+                behind.give_back(buffer)
             place += len(view)
             left -= len(view)
+
+
+def _put(writer: DiskWriter, place: int, length: int, buffer: memoryview) -> None:
+    writer.pwrite(place, buffer[:length])
 
 
 def _clear_unused(table: BlockTable, block_size: int, size: int, writer: DiskWriter) -> None:

@@ -21,6 +21,8 @@ class Feature(StrEnum):
     NIC_LOCKING = "nic_locking"
     NIC_MOVE = "nic_move"
     MEDIA_CHANGE = "media_change"
+    DISK_SWITCH = "disk_switch"
+    VHD_FILES = "vhd_files"  # opens chains of VHD by their paths; other drivers get them through a socket
     BALLOONING = "ballooning"
     VCPU_HOTPLUG = "vcpu_hotplug"
     SUSPEND = "suspend"
@@ -201,7 +203,10 @@ DiskSource = EmptyDrive | FileBackend | NbdBackend | Volume
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """One drive of a domain; ``device`` (xvda, hda …) is its identity within the domain."""
+    """One drive of a domain; ``device`` (xvda, hda …) is its identity within the domain.
+
+    One that is ``fresh`` begins each run of the domain without what earlier runs have written.
+    """
 
     device: str
     number: int
@@ -211,6 +216,7 @@ class Disk:
     bootable: bool = False
     unpluggable: bool = True
     qos: Mapping[str, str] = field(default_factory=dict)
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,8 +63,8 @@ class Bench(Protocol):
         that may shrink to half.
         """
 
-    def spare_backend(self) -> FileBackend:
-        """A medium for drives that are plugged, not in use elsewhere."""
+    def spare_backend(self, number: int = 0) -> FileBackend:
+        """A medium for drives that are plugged, not in use elsewhere; another for each number, all of one content."""
 
     def settle(self, condition: Callable[[], bool]) -> None:
         """Let time pass until this is true; fails when it does not become true."""
@@ -280,6 +280,37 @@ def a_disk_comes_and_goes(bench: Bench) -> None:
     devices.unplug_disk(state.uuid, "xvdx")
     assert bench.driver.domains.get(state.uuid).disks == state.disks
     refusal(NoSuchDevice, lambda: devices.unplug_disk(state.uuid, "xvdx"))
+
+
+class _Stop(Exception):
+    """What a check raises to leave a block."""
+
+
+@contract_check(Feature.DISK_SWITCH)
+def a_drive_goes_over_to_another_backend(bench: Bench) -> None:
+    """It does so when the block ends, whatever else the domain does, and not at all if the block fails."""
+    state, devices = running(bench, 1), bench.driver.devices
+    one, other = bench.spare_backend(), bench.spare_backend(1)
+    devices.plug_disk(state.uuid, Disk("xvdx", 23, one))
+    with devices.held_disk(state.uuid, "xvdx") as switch:
+        switch(other)
+    assert Disk("xvdx", 23, other) in bench.driver.domains.get(state.uuid).disks
+    assert bench.driver.domains.get(state.uuid).power is Power.RUNNING
+
+    def fail() -> None:
+        with devices.held_disk(state.uuid, "xvdx") as switch:
+            switch(one)
+            raise _Stop
+
+    try:
+        fail()
+    except _Stop:
+        assert Disk("xvdx", 23, other) in bench.driver.domains.get(state.uuid).disks
+    with devices.held_disk(state.uuid, "xvdx"):
+        pass
+    assert Disk("xvdx", 23, other) in bench.driver.domains.get(state.uuid).disks
+    devices.unplug_disk(state.uuid, "xvdx")
+    refusal(NoSuchDevice, lambda: devices.held_disk(state.uuid, "xvdx").__enter__())
 
 
 @contract_check(Feature.MEDIA_CHANGE)
@@ -501,6 +532,7 @@ def counters_name_every_domain(bench: Bench) -> None:
     assert (first.uuid, first.domid, first.memory) == (state.uuid, state.domid, state.memory_actual)
     assert len(first.cpu_seconds) == state.vcpus_online
     assert first.disk_read_bytes.keys() == {disk.device for disk in config.disks}
+    assert not first.disk_requests or first.disk_requests.keys() == first.disk_read_bytes.keys()
     assert first.nic_receive_bytes.keys() == {nic.device for nic in config.nics}
     assert all(later >= earlier for earlier, later in zip(first.cpu_seconds, second.cpu_seconds, strict=True))
     host = bench.driver.metering.host_counters()

@@ -8,6 +8,7 @@ Importers need this module only: the values live in ``config`` and ``state``, th
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
@@ -65,6 +66,7 @@ from xapi.hypervisor.errors import (
 from xapi.hypervisor.state import (
     ConsoleEndpoint,
     CpuFacts,
+    DiskRequests,
     DomainChanged,
     DomainCounters,
     DomainEvent,
@@ -94,6 +96,7 @@ __all__ = [
     "DiskAttacher",
     "DiskKind",
     "DiskMode",
+    "DiskRequests",
     "DiskSource",
     "DomainChanged",
     "DomainConfig",
@@ -220,6 +223,13 @@ class Devices(Protocol):
 
     def eject_media(self, uuid: str, device: str) -> None:
         """Take the medium out of a CD or floppy drive."""
+
+    def held_disk(self, uuid: str, device: str) -> AbstractContextManager[Callable[[Backend], None]]:
+        """While inside, the guest's requests to a drive wait; with the function, it goes on with another backend.
+
+        That one holds the same. If the block is left by an exception, the drive goes on with the old one. The switch is
+        durable when the function returns, as far as the driver keeps domains over a restart.
+        """
 
     def plug_nic(self, uuid: str, nic: Nic) -> None:
         """Give the domain one more network card; raises DeviceRefused."""
@@ -410,6 +420,9 @@ class DiskAttacher(Protocol):
 
     def activate(self, uuid: str, volume: Volume, mode: DiskMode) -> None:
         """Make an attached volume usable: at most one host may have it activated for writing."""
+
+    def reset(self, uuid: str, volume: Volume) -> None:
+        """Drop what was written to an attached volume since it was last split; no domain runs with it now."""
 
     def deactivate(self, uuid: str, volume: Volume) -> None:
         """Flush a volume and stop using it."""

@@ -39,6 +39,7 @@ from xapi.hypervisor.steps import (
     PlugNic,
     ReceiveDomain,
     RequestShutdown,
+    ResetVolume,
     RestoreDomain,
     ResumeGuest,
     SaveImage,
@@ -85,7 +86,8 @@ def render(plan: Plan) -> str:
 
 def start(config: DomainConfig, paused: bool = False) -> Plan:
     """Get what the domain needs, build it, let it run."""
-    return Plan("start", config.uuid, (*_acquire(config), CreateDomain(config), *_go(config.uuid, paused)))
+    got = (*_acquire(config), *_refresh(config))
+    return Plan("start", config.uuid, (*got, CreateDomain(config), *_go(config.uuid, paused)))
 
 
 def stop_clean(config: DomainConfig, seconds: float) -> Plan:
@@ -306,7 +308,14 @@ def _rebuild(now: DomainConfig, after: DomainConfig) -> Steps:
     fresh = tuple(step for step in _acquire(after) if step not in had)
     owed = tuple(OnFailure(step) for step in reversed(_release(now)))
     given_up = _release_volumes(uuid, _changed_volumes(now, after))
-    return (DestroyDomain(uuid), *owed, *given_up, *fresh, CreateDomain(after), UnpauseDomain(uuid))
+    got = (*given_up, *fresh, *_refresh(after))
+    return (DestroyDomain(uuid), *owed, *got, CreateDomain(after), UnpauseDomain(uuid))
+
+
+def _refresh(config: DomainConfig) -> Steps:
+    """Let the volumes that begin anew with each run do so."""
+    anew = dict.fromkeys(disk.source for disk in config.disks if disk.fresh and isinstance(disk.source, Volume))
+    return tuple(ResetVolume(config.uuid, volume) for volume in anew)
 
 
 def _dropped(now: DomainConfig, after: DomainConfig) -> Steps:

@@ -48,6 +48,7 @@ from xapi.hypervisor.steps import (
     PlugNic,
     ReceiveDomain,
     RequestShutdown,
+    ResetVolume,
     RestoreDomain,
     ResumeGuest,
     SaveImage,
@@ -151,7 +152,7 @@ class _Hands:
                 pass
             case Call(name):
                 self._crew.calls[name]()
-            case AttachVolume() | DetachVolume() | ActivateVolume() | DeactivateVolume():
+            case AttachVolume() | DetachVolume() | ActivateVolume() | DeactivateVolume() | ResetVolume():
                 self._do_storage(step)
             case ConnectNic(uuid, nic):
                 self._crew.networks.connect(uuid, nic)
@@ -166,7 +167,7 @@ class _Hands:
             case _:
                 self._do_domain(step)
 
-    def _do_storage(self, step: AttachVolume | DetachVolume | ActivateVolume | DeactivateVolume) -> None:
+    def _do_storage(self, step: AttachVolume | DetachVolume | ActivateVolume | DeactivateVolume | ResetVolume) -> None:
         disks = self._crew.disks
         match step:
             case AttachVolume(uuid, volume, mode):
@@ -177,6 +178,8 @@ class _Hands:
                 disks.deactivate(uuid, volume)
             case DetachVolume(uuid, volume):
                 disks.detach(uuid, volume)
+            case ResetVolume(uuid, volume):
+                disks.reset(uuid, volume)
 
     def _do_domain(
         self, step: CreateDomain | DestroyDomain | PauseDomain | UnpauseDomain | RequestShutdown | AwaitShutdown

@@ -123,8 +123,25 @@ class HostFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskRequests:
+    """What one disk was asked, for performance data: requests that ended, and the seconds that all waited together.
+
+    `in_flight` are the requests that wait at this moment; the others only grow while the domain lives.
+    """
+
+    reads: int
+    writes: int
+    read_seconds: float
+    write_seconds: float
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
 class DomainCounters:
-    """Counters that only grow while a domain lives (but the two amounts of memory), for performance data."""
+    """Counters that only grow while a domain lives (but the two amounts of memory), for performance data.
+
+    A driver that cannot count requests leaves `disk_requests` empty; one that can has each disk in it.
+    """
 
     uuid: str
     domid: int
@@ -135,6 +152,7 @@ class DomainCounters:
     disk_write_bytes: Mapping[str, int]
     nic_receive_bytes: Mapping[int, int]
     nic_transmit_bytes: Mapping[int, int]
+    disk_requests: Mapping[str, DiskRequests] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

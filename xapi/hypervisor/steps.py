@@ -69,6 +69,17 @@ class DetachVolume:
 
 
 @dataclass(frozen=True, slots=True)
+class ResetVolume(_Final):
+    """Drop what was written to a volume since it was last split, while no domain runs with it."""
+
+    uuid: str
+    volume: Volume
+
+    def __str__(self) -> str:
+        return f"reset {place(self.volume)}"
+
+
+@dataclass(frozen=True, slots=True)
 class ActivateVolume:
     """Storage makes an attached volume usable."""
 
@@ -488,6 +499,7 @@ Step = Union[  # noqa: UP007 - the steps above name this one before it exists
     DetachVolume,
     ActivateVolume,
     DeactivateVolume,
+    ResetVolume,
     ConnectNic,
     DisconnectNic,
     CreateDomain,

@@ -6,11 +6,13 @@ the very same tuple, so that a sampler can tell at a glance that nothing changed
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cache, lru_cache
 
 from xapi.monitoring.source import Kind, Source
 
 FRACTION = "(fraction)"
+MICROSECONDS = "μs"
 Layout = tuple[Source, ...]
 
 
@@ -30,20 +32,36 @@ def virtual_interface(device: int) -> Layout:
 
 
 @lru_cache(4096)
-def virtual_disk(device: str) -> Layout:
-    """Bytes read from and written to a virtual disk, and the same in MiB."""
-    return (
-        _rate(f"vbd_{device}_read", f"Reads from device {device}, in B/s"),
-        _rate(f"vbd_{device}_write", f"Writes to device {device}, in B/s"),
-        *(
-            Source(f"vbd_{device}_io_throughput_{way}", text, "MiB/s", Kind.DERIVE, standard=False)
-            for way, text in (
-                ("read", f"Data read from {device}, in MiB/s"),
-                ("write", f"Data written to {device}, in MiB/s"),
-                ("total", f"All I/O of {device}, in MiB/s"),
-            )
-        ),
-    )
+def virtual_disk(device: str, counts_requests: bool) -> Layout:
+    """The sources of a virtual disk: see `disk_sources`."""
+    return tuple(disk_sources(lambda name: f"vbd_{device}_{name}", f"device {device}", Kind.DERIVE, counts_requests))
+
+
+def disk_sources(named: Callable[[str], str], what: str, growing: Kind, counts_requests: bool) -> Iterator[Source]:
+    """What is measured of a disk, or of all disks of a storage repository; `growing` is the kind of what only grows.
+
+    In this order: bytes read and written, throughputs (read, write, total). If requests are counted, then the mean
+    latencies of reads and of writes, requests a second (read, write, total), seconds waited a second, requests in
+    flight, the mean latency of all, and the mean length of the queue.
+    """
+    yield Source(named("read"), f"Reads from {what}, in B/s", "B/s", growing)
+    yield Source(named("write"), f"Writes to {what}, in B/s", "B/s", growing)
+    for way, text in (
+        ("read", f"Data read from {what}"),
+        ("write", f"Data written to {what}"),
+        ("total", f"I/O of {what}"),
+    ):
+        yield Source(named(f"io_throughput_{way}"), f"{text}, in MiB/s", "MiB/s", growing)
+    if not counts_requests:
+        return
+    yield Source(named("read_latency"), f"Time that a read of {what} took, on average", MICROSECONDS)
+    yield Source(named("write_latency"), f"Time that a write to {what} took, on average", MICROSECONDS)
+    for way, text in (("read", "Reads"), ("write", "Writes"), ("total", "Requests")):
+        yield Source(named(f"iops_{way}"), f"{text} of {what} that ended in a second", "requests/s", growing)
+    yield Source(named("iowait"), f"Time that all requests of {what} waited in a second", "s/s", growing)
+    yield Source(named("inflight"), f"Requests of {what} that wait at the moment", "requests")
+    yield Source(named("latency"), f"Time that a request of {what} took, on average", MICROSECONDS)
+    yield Source(named("avgqu_sz"), f"Requests of {what} that waited at a time, on average", "requests", growing)
 
 
 CPU_USAGE = Source("cpu_usage", "Domain CPU usage", FRACTION, Kind.DERIVE, high=1.0)
@@ -53,11 +71,13 @@ INTERNAL_FREE = Source("memory_internal_free", "Memory that the guest agent repo
 
 
 @lru_cache(4096)
-def vm_layout(cpus: int, reports_free: bool, disks: tuple[str, ...], interfaces: tuple[int, ...]) -> Layout:
+def vm_layout(
+    cpus: int, reports_free: bool, disks: tuple[str, ...], interfaces: tuple[int, ...], *, counts_requests: bool = False
+) -> Layout:
     """The sources of a running VM.
 
     In this order: one a virtual CPU, their mean, memory, its target, what is free of it if the guest says so; then
-    for each disk read, write and three throughputs; then for each interface rx and tx.
+    for each disk those of `disk_sources`; then for each interface rx and tx.
     """
     return (
         *(virtual_cpu(number) for number in range(cpus)),
@@ -65,7 +85,7 @@ def vm_layout(cpus: int, reports_free: bool, disks: tuple[str, ...], interfaces:
         MEMORY,
         MEMORY_TARGET,
         *((INTERNAL_FREE,) if reports_free else ()),
-        *(source for device in disks for source in virtual_disk(device)),
+        *(source for device in disks for source in virtual_disk(device, counts_requests)),
         *(source for device in interfaces for source in virtual_interface(device)),
     )
 
@@ -86,32 +106,41 @@ HOST_FIXED: Layout = (
 
 
 @lru_cache(64)
-def host_layout(cpus: int, interfaces: tuple[str, ...], repositories: tuple[str, ...]) -> Layout:
+def host_layout(
+    cpus: int, interfaces: tuple[str, ...], repositories: tuple[str, ...], *, counts_requests: bool = False
+) -> Layout:
     """The sources of a host.
 
-    In this order: one a physical CPU, `HOST_FIXED`, rx and tx of each physical interface, their two sums if there are
-    interfaces, then read, write and total throughput of each storage repository (by the first eight of its UUID).
+    In this order: one a physical CPU, `HOST_FIXED`, for each physical interface rx and tx and the errors of both, the
+    sums of rx and of tx if there are interfaces, then for each storage repository those of `disk_sources` (with the
+    first eight digits of its UUID behind their names).
     """
-    physical = [
-        _rate(f"pif_{device}_{way}", f"Bytes per second {word} on physical interface {device}")
-        for device in interfaces
-        for way, word in (("rx", "received"), ("tx", "sent"))
-    ]
+    cpu = (
+        Source(f"cpu{number}", f"Physical cpu usage for cpu {number}", FRACTION, Kind.DERIVE, high=1.0)
+        for number in range(cpus)
+    )
+    physical = [source for device in interfaces for source in _physical_interface(device)]
     if interfaces:
         physical += [
             _rate("pif_aggr_rx", "Bytes per second received on all physical interfaces"),
             _rate("pif_aggr_tx", "Bytes per second sent on all physical interfaces"),
         ]
-    throughputs = (
-        Source(f"io_throughput_{way}_{short}", f"{text}, in MiB/s", "MiB/s", Kind.ABSOLUTE)
-        for short in repositories
-        for way, text in (("read", "Data read from SR"), ("write", "Data written to SR"), ("total", "All SR I/O"))
-    )
-    cpu = (
-        Source(f"cpu{number}", f"Physical cpu usage for cpu {number}", FRACTION, Kind.DERIVE, high=1.0)
-        for number in range(cpus)
-    )
-    return (*cpu, *HOST_FIXED, *physical, *throughputs)
+    storage = (source for short in repositories for source in repository_disks(short, counts_requests))
+    return (*cpu, *HOST_FIXED, *physical, *storage)
+
+
+def _physical_interface(device: str) -> Iterator[Source]:
+    for way, word in (("rx", "received"), ("tx", "sent")):
+        yield _rate(f"pif_{device}_{way}", f"Bytes per second {word} on physical interface {device}")
+    for way, word in (("rx", "Receive"), ("tx", "Transmit")):
+        text = f"{word} errors per second on physical interface {device}"
+        yield Source(f"pif_{device}_{way}_errors", text, "err/s", Kind.DERIVE, standard=False)
+
+
+@lru_cache(256)
+def repository_disks(short: str, counts_requests: bool) -> Layout:
+    """The sources of all disks of a storage repository that VMs here use: see `disk_sources`."""
+    return tuple(disk_sources(lambda name: f"{name}_{short}", f"SR {short}", Kind.ABSOLUTE, counts_requests))
 
 
 SR_LAYOUT: Layout = (

@@ -5,6 +5,7 @@ import select
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import IO
 
 from xapi.rpc.http_connection import BLOCK, BLOCKED, CONTINUE, RECEIVE, SMALL, Connection
@@ -78,7 +79,7 @@ class Exchange:
             self._send_continue()
             while True:
                 try:
-                    count = connection.sock.recv_into(view[: decoder.direct])
+                    count = self._fill(view[: decoder.direct])
                     break
                 except BLOCKED:
                     self._wait_for_input()
@@ -93,6 +94,16 @@ class Exchange:
         data = self.read(len(view))
         view[: len(data)] = data
         return len(data)
+
+    def _fill(self, view: memoryview) -> int:
+        """Receive what is there, at least a byte unless the peer has ended; TLS gives no more than 16 KiB at once."""
+        sock = self._connection.sock
+        filled = sock.recv_into(view)
+        if isinstance(sock, ssl.SSLSocket):
+            with suppress(*BLOCKED):
+                while filled < len(view) and (count := sock.recv_into(view[filled:])):
+                    filled += count
+        return filled
 
     def __iter__(self) -> Iterator[bytes]:
         while data := self.read():

@@ -17,6 +17,7 @@ from typing import Final
 from xapi.actions.sr.contents import drop_disk, note_disk, note_figures
 from xapi.actions.storage_repositories import StorageRepositories
 from xapi.datamodel.classes import PBD, SR, VBD, VDI, VM
+from xapi.datamodel.classes.vdi import OnBoot
 from xapi.datamodel.failure import Failure
 from xapi.datamodel.model import Ref
 from xapi.dispatch.context import Context
@@ -143,7 +144,8 @@ class Coalescer:
             vdi = database.find(VDI, ref)
             if vdi is None:
                 continue
-            if vdi.other_config.get("leaf-coalesce") == "false":
+            # What a disk that is reset holds itself must not get into what it is reset to.
+            if vdi.other_config.get("leaf-coalesce") == "false" or vdi.on_boot is OnBoot.RESET:
                 pinned.add(vdi.location)
             for drive in vdi.VBDs if row.shared else ():
                 vbd = database.find(VBD, drive)

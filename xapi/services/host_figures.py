@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Mapping
 from math import nan
 from pathlib import Path
+from typing import NamedTuple
 
 PROC = Path("/proc")
 LOGS = Path("/var/log")
@@ -31,13 +32,22 @@ def open_files() -> float:
     return float(len(os.listdir(PROC / "self" / "fd")))
 
 
-def interface_bytes() -> Mapping[str, tuple[int, int]]:
-    """Bytes received and sent by each network interface of the machine."""
+class Traffic(NamedTuple):
+    """What a network interface has counted since it came up."""
+
+    received: int
+    sent: int
+    receive_errors: int = 0
+    transmit_errors: int = 0
+
+
+def interface_traffic() -> Mapping[str, Traffic]:
+    """What each network interface of the machine has counted."""
     found = {}
     for line in (PROC / "net" / "dev").read_text().splitlines()[2:]:
         name, _, figures = line.partition(":")
         columns = figures.split()
-        found[name.strip()] = (int(columns[0]), int(columns[8]))
+        found[name.strip()] = Traffic(*(int(columns[place]) for place in (0, 8, 2, 10)))
     return found
 
 

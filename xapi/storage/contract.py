@@ -32,6 +32,7 @@ from xapi.storage.interface import (
     VdiMissing,
     VdiSizeInvalid,
 )
+from xapi.storage.resetting import ResetsDisks
 
 MIB = 1 << 20
 GRANULE = 64 << 10
@@ -395,6 +396,31 @@ def check_clone(subject: Subject) -> None:
         for each in made[:-1]:
             sr.destroy(each)
         assert content(sr, made[-1]) == expected
+
+
+def check_reset(subject: Subject) -> None:
+    """A disk that was split can forget what was written to it since, keeping its size; one without a parent cannot."""
+    if not subject.can(Feature.VDI_RESET_ON_BOOT):
+        return
+    with held(subject.create()) as sr:
+        assert isinstance(sr, ResetsDisks)
+        location = subject.disk(sr)
+        write(sr, location, 8192, b"x" * 512)
+        refuses(Unsupported, lambda: sr.reset(location))
+        clone = sr.clone(location, new_uuid()).location
+        expected = content(sr, location)
+        write(sr, location, 8192, b"y" * 512)
+        sr.resize(location, 8 * MIB)
+        write(sr, location, 6 * MIB, b"z" * 512)
+        sr.attach(location, False)
+        sr.reset(location)
+        sr.detach(location)
+        assert facts_agree(sr, location).virtual_size == 8 * MIB
+        assert content(sr, location) == expected.ljust(8 * MIB, b"\0")
+        assert content(sr, clone) == expected
+        with sr.open_for_writing(location):
+            refuses(VdiInUse, lambda: sr.reset(location))
+        refuses(VdiMissing, lambda: sr.reset(new_uuid()))
 
 
 def check_changed_blocks(subject: Subject) -> None:

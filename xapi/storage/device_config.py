@@ -16,6 +16,8 @@ from xapi.storage.errors import InvalidConfiguration
 LONGEST_VALUE = 4096
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?")
 MOUNT_OPTION = re.compile(r"([a-z0-9_]+)(=[A-Za-z0-9_.:]+)?")
+IN_CHARGE = "SRmaster"
+"""The key by which a host is told whether it is the one that tidies up a shared SR; clients may not give it."""
 BAD_CHARACTER = 2
 LOCATION_MISSING = 94
 DEVICE_MISSING = 90

@@ -4,10 +4,11 @@ import io
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.http_handlers.xva.test_archive import Bytes
+from xapi.http_handlers.overlap import MOST
 from xapi.http_handlers.xva import digests
 from xapi.http_handlers.xva.archive import END, TarReader, TarWriter
 from xapi.http_handlers.xva.disks import BLOCK, MOST_EMPTY, DiskStream, Incoming, chosen_blocks, write_disk
@@ -71,6 +72,7 @@ def received(data: bytes, sizes: dict[str, int], **options: bool) -> dict[str, b
 SIZES = st.integers(1, 5 * BLOCK // 512).map(lambda sectors: sectors * 512)
 
 
+@settings(deadline=None)
 @given(SIZES, st.lists(st.tuples(st.integers(0, 5 * BLOCK // 512), st.booleans()), max_size=5))
 def test_there_and_back(size, places):
     data = {place * 512 % size // 512 * 512: (b"x" if full else b"\0") * 512 for place, full in places}
@@ -135,6 +137,63 @@ def test_old_archives_have_a_table_at_the_end_and_none_have_no_checksums():
     assert received(bare, {"a": BLOCK + 512}, verify=False)["a"] == b"1" * BLOCK + b"2" * 512
     with pytest.raises(UnexpectedMember):
         received(bare, {"a": BLOCK + 512})
+
+
+def test_what_is_received_ahead_of_the_disk_has_a_limit():
+    class Counted(Bytes):
+        given = 0
+
+        def readinto(self, buffer: memoryview) -> int:
+            count = super().readinto(buffer)
+            self.given += count
+            return count
+
+    disk = Disk(40 * BLOCK, {number * BLOCK: b"x" * 512 for number in range(40)})
+    source = Counted(written(a=disk))
+    ahead: list[int] = []
+
+    class Slow(Disk):
+        def pwrite(self, offset: int, data: memoryview) -> None:
+            ahead.append(source.given - offset)
+            super().pwrite(offset, data)
+
+    target = Slow(40 * BLOCK, {})
+    DiskStream(TarReader(source), {"a": Incoming(target, target.size)}, lambda count: None).receive()
+    assert target.content == disk.content and len(ahead) == 40
+    assert max(ahead) <= MOST + BLOCK + 4 * 512 * 40
+
+
+def test_a_disk_that_cannot_be_written_ends_the_transfer_with_its_own_error():
+    class Full(Disk):
+        def pwrite(self, offset: int, data: memoryview) -> None:
+            if offset >= 2 * BLOCK:
+                raise OSError(28, "no room")
+            super().pwrite(offset, data)
+
+    disk = Disk(30 * BLOCK, {number * BLOCK: b"x" * 512 for number in range(30)})
+    passed: list[int] = []
+    target = Full(disk.size, {})
+    with pytest.raises(OSError, match="no room"):
+        DiskStream(TarReader(Bytes(written(a=disk))), {"a": Incoming(target, disk.size)}, passed.append).receive()
+    assert sum(passed) < disk.size
+
+
+def test_a_disk_that_cannot_be_read_ends_the_export_with_its_own_error():
+    class Torn(Disk):
+        def read_into(self, offset: int, buffer: memoryview) -> None:
+            if offset >= 2 * BLOCK:
+                raise OSError(5, "torn")
+            super().read_into(offset, buffer)
+
+    sent: list[int] = []
+    with pytest.raises(OSError, match="torn"):
+        write_disk(
+            TarWriter(lambda data: sent.append(len(data))),
+            "a",
+            Torn(5 * BLOCK, {number * BLOCK: b"x" * 512 for number in range(5)}),
+            lambda count: None,
+        )
+    assert len(sent) <= 2
 
 
 def test_a_wrong_checksum():

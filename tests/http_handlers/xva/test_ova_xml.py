@@ -44,9 +44,16 @@ def test_old_descriptions_have_typed_integers():
     assert found.number("export_vsn") == 2 and found.number("absent", 7) == 7 and not found.newer
 
 
-@pytest.mark.parametrize("version", [{"xapi_major": 2, "xapi_minor": 0}, {"xapi_major": 1, "xapi_minor": 10}])
+@pytest.mark.parametrize("version", [{"xapi_major": 27, "xapi_minor": 0}, {"xapi_major": 1, "export_vsn": 3}])
 def test_a_newer_release(version):
     assert ova_xml.parse(ova_xml.render(version, [])).newer
+
+
+@pytest.mark.parametrize("release", [(1, 3), (1, 9), (1, 20), (1, 249), (23, 31), (24, 39), (26, 99)])
+def test_releases_whose_archives_are_about(release):
+    major, minor = release
+    version = {"xapi_major": major, "xapi_minor": minor, "export_vsn": 2}
+    assert not ova_xml.parse(ova_xml.render(version, [])).newer
 
 
 @given(st.binary(max_size=300))

@@ -12,7 +12,8 @@ from xapi.hypervisor.contract import running
 from xapi.hypervisor.interface import ConsoleProtocol, NoSuchDomain, StateUnusable, Unsupported
 from xapi.hypervisor.rfb import font
 from xapi.hypervisor.rfb.service import CONTROL_DOMAIN
-from xapi.hypervisor.simulator.screens import BOOT_GRID, GRID, GraphicScreen, GuestFacts, Line, Shell, TextScreen
+from xapi.hypervisor.rfb.text_screen import TextScreen
+from xapi.hypervisor.simulator.screens import BOOT_GRID, GRID, GraphicScreen, GuestFacts, Line, Shell
 
 UUID = config_of(1).uuid
 FACTS = GuestFacts(

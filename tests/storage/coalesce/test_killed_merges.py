@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from xapi.storage.coalesce.collector import collect
 from xapi.storage.coalesce.plan import Image, Wishes, plan
 
-from .farm import BLOCK, Farm, Killed, killed_after
+from .farm import BLOCK, FARMS, Farm, Killed, LvmFarm, ThinLvmFarm, killed_after
 
 
 def collect_all(farm: Farm, small: int) -> None:
@@ -27,7 +27,7 @@ def collect_all(farm: Farm, small: int) -> None:
 
 def die_and_recover(farm: Farm, step: int, small: int) -> bool:
     """Collect in a process that dies at a write; return whether it lived to the end."""
-    with killed_after(step) as dead:
+    with killed_after(step, farm.lvm) as dead:
         try:
             collect_all(farm, small)
         except Killed:
@@ -45,9 +45,8 @@ def finish(farm: Farm, small: int) -> None:
     assert plan(vdis, Wishes()) == []
 
 
-def prepare(path: Path) -> Farm:
-    """Two chains: one that becomes a single file, and one whose inner image has two children and a larger size."""
-    farm = Farm(path)
+def prepare(farm: Farm) -> Farm:
+    """Two chains: one that becomes a single image, and one whose inner image has two children and a larger size."""
     disk = farm.create(BLOCK)
     farm.write(disk, 0, 1, count=9)
     farm.destroy(farm.snapshot(disk))
@@ -65,15 +64,15 @@ def prepare(path: Path) -> Farm:
 
 @pytest.mark.parametrize("stride", [5, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("small", [0, BLOCK], ids=["split first", "at once"])
-def test_killed_at_every_write(tmp_path: Path, small: int, stride: int) -> None:
-    origin = prepare(tmp_path / "origin")
+@pytest.mark.parametrize("kind", FARMS)
+def test_killed_at_every_write(tmp_path: Path, kind: type[Farm], small: int, stride: int) -> None:
+    origin = prepare(kind(tmp_path / "origin"))
+    stride *= 1 if origin.lvm is None or stride == 1 else 5
     step = 0
     lived = False
     while not lived:
         path = tmp_path / f"at-{step}"
-        shutil.copytree(origin.path, path)
-        farm = Farm(path)
-        farm.model = origin.model
+        farm = origin.copy(path)
         lived = die_and_recover(farm, step, small)
         finish(farm, small)
         assert len(farm.images()) == 4
@@ -116,9 +115,9 @@ histories = given(
 )
 
 
-def live_and_die(actions: list[tuple[str, int, int]], moments: list[int], small: int) -> None:
+def live_and_die(actions: list[tuple[str, int, int]], moments: list[int], small: int, kind: type[Farm] = Farm) -> None:
     with tempfile.TemporaryDirectory() as directory:
-        farm = Farm(Path(directory) / "sr")
+        farm = kind(Path(directory) / "sr")
         farm.create(BLOCK)
         play(farm, actions)
         for moment in moments:  # killed, and killed again while it recovers or goes on
@@ -140,10 +139,18 @@ def test_killed_in_very_many_trees(actions: list[tuple[str, int, int]], moments:
     live_and_die(actions, moments, small)
 
 
+@pytest.mark.slow
+@settings(deadline=None, max_examples=20)
+@histories
+def test_killed_in_many_trees_of_volumes(actions: list[tuple[str, int, int]], moments: list[int], small: int) -> None:
+    live_and_die(actions, moments, small, ThinLvmFarm if small else LvmFarm)
+
+
+@pytest.mark.parametrize("kind", [Farm, *(pytest.param(kind, marks=pytest.mark.slow) for kind in FARMS[1:])])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_long_life_with_many_deaths(tmp_path: Path, seed: int) -> None:
+def test_a_long_life_with_many_deaths(tmp_path: Path, seed: int, kind: type[Farm]) -> None:
     dice = random.Random(seed)
-    farm = Farm(tmp_path / "sr")
+    farm = kind(tmp_path / "sr")
     farm.create(BLOCK)
     for _ in range(12):
         play(farm, [(dice.choice(OPERATIONS), dice.randrange(10), dice.randrange(8000)) for _ in range(8)])
@@ -152,17 +159,16 @@ def test_a_long_life_with_many_deaths(tmp_path: Path, seed: int) -> None:
 
 
 @pytest.mark.slow
-def test_killed_while_it_recovers(tmp_path: Path) -> None:
-    origin = prepare(tmp_path / "origin")
+@pytest.mark.parametrize("kind", FARMS)
+def test_killed_while_it_recovers(tmp_path: Path, kind: type[Farm]) -> None:
+    origin = prepare(kind(tmp_path / "origin"))
     for step in range(0, 90, 3):
         for again in range(0, 12, 2):
             path = tmp_path / "sr"
-            shutil.copytree(origin.path, path)
-            farm = Farm(path)
-            farm.model = origin.model
-            with suppress(Killed), killed_after(step):
+            farm = origin.copy(path)
+            with suppress(Killed), killed_after(step, farm.lvm):
                 collect_all(farm, 0)
-            with suppress(Killed), killed_after(again):
+            with suppress(Killed), killed_after(again, farm.lvm):
                 farm.attach()
             farm.attach()
             finish(farm, 0)

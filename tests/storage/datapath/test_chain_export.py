@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xapi.storage.datapath.chain_export import ChainExport
-from xapi.storage.datapath.punch import GRAIN, punch
 from xapi.storage.vhd.create import create_child, create_dynamic
 from xapi.storage.vhd.file import RealFile
 from xapi.storage.vhd.parents import describe_parent
@@ -149,14 +148,3 @@ def test_what_could_not_be_made_durable_at_a_pause_is_told_at_the_next_flush(
         export.flush()
     export.flush()
     export.close()
-
-
-def test_only_whole_pages_become_holes(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_bytes(b"x" * 10 * GRAIN)
-    with open(path, "rb+") as file:
-        assert punch(file.fileno(), 100, GRAIN) == (100, 100)
-        assert punch(file.fileno(), 100, 3 * GRAIN) == (GRAIN, 3 * GRAIN)
-        with pytest.raises(OSError, match="Bad file"):
-            punch(-1, 0, GRAIN)
-    assert path.read_bytes() == b"x" * GRAIN + bytes(2 * GRAIN) + b"x" * 7 * GRAIN

@@ -31,6 +31,7 @@ class Host:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.processes = DataPathProcesses(path / "run")
+        self.clients: list[Client] = []
         config = {"location": str(path / "sr")}
         FileDriver().create(SR, config, 0, "user", {})
         self.sr = FileDriver().attach(SR, config, {}, self.processes)
@@ -55,7 +56,14 @@ class Host:
     def restart_toolstack(self) -> None:
         self.processes = DataPathProcesses(self.path / "run")
 
+    def client(self, socket: str) -> Client:
+        """A client that is closed at the end."""
+        self.clients.append(Client.unix(socket))
+        return self.clients[-1]
+
     def close(self) -> None:
+        for client in self.clients:
+            client.close()
         DataPathProcesses(self.path / "run").close_unused()
         assert [name for name in os.listdir(self.path / "run") if name != "datapath.log"] == []
 
@@ -225,3 +233,107 @@ def test_a_raw_disk_and_a_read_only_one(host: Host) -> None:
     assert client.read(0, 8192) == b"r" * 8192
     client.close()
     host.processes.close(SR, "raw", True)
+
+
+# Going over to another disk
+
+
+def over(host: Host, disk: str, other: str) -> None:
+    with host.processes.held(SR, disk, False) as switch:
+        switch(SR, other, FileBackend(str(host.path / "sr" / f"{other}.vhd"), "vhd"))
+
+
+def twin(host: Host, disk: str, data: bytes) -> str:
+    """Another disk, with this at its beginning."""
+    other = host.disk()
+    with host.sr.open_for_writing(other) as writer:
+        writer.pwrite(0, data.ljust(512, b"\0"))
+    return other
+
+
+def test_a_guest_goes_over_to_another_disk(host: Host) -> None:
+    disk = host.disk()
+    other = twin(host, disk, b"as it was")
+    client = host.client(host.serve(disk).socket)
+    client.write(0, b"as it was")
+    pid = host.pid(disk)
+    over(host, disk, other)
+    assert host.processes.status(SR, disk) is None
+    assert host.pid(other) == pid
+    assert client.read(0, 9) == b"as it was"
+    client.write(4096, b"new")
+    host.processes.close(SR, other, False)
+    host.sr.detach(disk)
+    with host.sr.open_for_reading(other) as reader, host.sr.open_for_reading(disk) as left:
+        assert reader.pread(4096, 3) == b"new"
+        assert left.pread(4096, 3) == bytes(3)
+
+
+def test_a_guest_goes_on_where_it_was_if_the_way_over_fails(host: Host) -> None:
+    disk = host.disk()
+    other = twin(host, disk, b"of no use")
+    client = host.client(host.serve(disk).socket)
+    client.write(0, b"as it was")
+    with pytest.raises(InterruptedError), host.processes.held(SR, disk, False) as switch:
+        switch(SR, other, FileBackend(str(host.path / "sr" / f"{other}.vhd"), "vhd"))
+        raise InterruptedError
+    assert client.read(0, 9) == b"as it was"
+    host.restart_toolstack()
+    assert host.processes.status(SR, other) is None
+    assert host.processes.status(SR, disk) is not None
+
+
+def test_a_disk_that_cannot_be_opened_or_is_smaller_takes_no_guest(host: Host) -> None:
+    disk = host.disk()
+    client = host.client(host.serve(disk).socket)
+    small = str(uuid.uuid4())
+    host.sr.create(CreateVdi(small, SIZE // 2))
+    for location in (small, str(uuid.uuid4())):
+        with pytest.raises(VdiUnavailable):
+            over(host, disk, location)
+        client.write(0, b"still here")
+        assert client.read(0, 10) == b"still here"
+
+
+def test_a_toolstack_that_comes_back_finds_what_its_guest_uses_now(host: Host) -> None:
+    disk = host.disk()
+    other = twin(host, disk, b"")
+    path = str(host.path / "sr" / f"{other}.vhd")
+    socket = host.serve(disk).socket
+    client = host.client(socket)
+    over(host, disk, other)
+    pid = host.pid(other)
+    host.restart_toolstack()
+    assert path in host.processes.found_paths
+    assert host.processes.open(SR, other, FileBackend(path, "vhd")).socket == socket
+    assert host.pid(other) == pid
+    client.write(0, b"goes on")
+    kill(pid)
+    host.restart_toolstack()
+    assert path in host.processes.found_paths
+
+
+def test_a_process_that_died_while_held_serves_the_other_disk_next(host: Host) -> None:
+    disk = host.disk()
+    other = twin(host, disk, b"over there")
+    socket = host.serve(disk).socket
+    pid = host.pid(disk)
+    with host.processes.held(SR, disk, False) as switch:
+        kill(pid)
+        assert host.processes.revive() == ()
+        switch(SR, other, FileBackend(str(host.path / "sr" / f"{other}.vhd"), "vhd"))
+    assert host.processes.revive() == (other,)
+    assert host.client(socket).read(0, 10) == b"over there"
+
+
+def test_drivers_work_on_a_disk_whose_guest_is_held(host: Host) -> None:
+    disk = host.disk()
+    client = host.client(host.serve(disk).socket)
+    client.write(0, b"frozen")
+    with host.processes.held(SR, disk, False):
+        made = str(uuid.uuid4())
+        host.sr.snapshot(disk, made)
+    client.write(0, b"moving")
+    with host.sr.open_for_reading(made) as reader:
+        assert reader.pread(0, 6) == b"frozen"
+    assert client.read(0, 6) == b"moving"

@@ -12,54 +12,23 @@ import pytest
 
 from tests.fakes.eventually import eventually
 from xapi.storage.datapath.control import Control, ControlFailed, ControlGone
-from xapi.storage.datapath.server import DiskServer, accept_all, listen_unix, stop_listening
-from xapi.storage.vhd.chain import Chain
 from xapi.storage.vhd.create import create_dynamic
 from xapi.storage.vhd.file import RealFile
 from xapi.storage.vhd.image import Vhd
 from xapi.storage.vhd.resize import grow
 
 from .client import Client, RequestFailed
-
-SIZE = 8 << 20
-
-
-class Place:
-    """A server in this process, with its sockets."""
-
-    def __init__(self, directory: Path) -> None:
-        self.disk = str(directory / "disk.vhd")
-        self.nbd = str(directory / "nbd")
-        self.control = str(directory / "control")
-        with closing(RealFile.create(self.disk)) as file:
-            create_dynamic(file, SIZE, largest_size=4 * SIZE)
-        self.server = DiskServer(self.disk, raw=False, read_only=False)
-        self.sockets = [listen_unix(self.nbd), listen_unix(self.control)]
-        self.threads = [
-            accept_all(self.sockets[0], "client", self.server.serve),
-            accept_all(self.sockets[1], "control", self.server.obey),
-        ]
-
-    def content(self) -> bytes:
-        with Chain.open(self.disk) as chain:
-            return chain.read(0, chain.size)
-
-    def close(self) -> None:
-        self.server.close()
-        for sock in self.sockets:
-            stop_listening(sock)
-        for thread in self.threads:
-            thread.join(10)
+from .served_disk import SIZE, ServedDisk
 
 
 @pytest.fixture
-def place(short_path: Path) -> Iterator[Place]:
-    opened = Place(short_path)
+def place(short_path: Path) -> Iterator[ServedDisk]:
+    opened = ServedDisk(short_path)
     yield opened
     opened.close()
 
 
-def test_two_connections_see_the_same_disk(place: Place) -> None:
+def test_two_connections_see_the_same_disk(place: ServedDisk) -> None:
     one, other = Client.unix(place.nbd), Client.unix(place.nbd, structured=True)
     one.write(5000, b"hello")
     assert other.read(5000, 5) == b"hello"
@@ -72,7 +41,7 @@ def test_two_connections_see_the_same_disk(place: Place) -> None:
     other.close()
 
 
-def test_status_tells_of_clients_and_pauses(place: Place) -> None:
+def test_status_tells_of_clients_and_pauses(place: ServedDisk) -> None:
     client = Client.unix(place.nbd)
     with Control(place.control) as control:
         found = control.call("status")
@@ -82,7 +51,7 @@ def test_status_tells_of_clients_and_pauses(place: Place) -> None:
     client.close()
 
 
-def test_no_request_is_done_in_a_pause_and_files_are_opened_anew(place: Place, short_path: Path) -> None:
+def test_no_request_is_done_in_a_pause_and_files_are_opened_anew(place: ServedDisk, short_path: Path) -> None:
     client = Client.unix(place.nbd)
     client.write(0, b"old" * 1024 + bytes(1024))
     with Control(place.control) as control:
@@ -108,7 +77,7 @@ def test_no_request_is_done_in_a_pause_and_files_are_opened_anew(place: Place, s
     newcomer.close()
 
 
-def test_pauses_count(place: Place) -> None:
+def test_pauses_count(place: ServedDisk) -> None:
     client = Client.unix(place.nbd)
     with Control(place.control) as one, Control(place.control) as other:
         one.call("pause")
@@ -120,7 +89,7 @@ def test_pauses_count(place: Place) -> None:
     client.close()
 
 
-def test_a_pause_ends_with_its_connection(place: Place) -> None:
+def test_a_pause_ends_with_its_connection(place: ServedDisk) -> None:
     client = Client.unix(place.nbd)
     control = Control(place.control)
     control.call("pause")
@@ -129,7 +98,7 @@ def test_a_pause_ends_with_its_connection(place: Place) -> None:
     client.close()
 
 
-def test_a_disk_that_cannot_be_opened_keeps_its_guest_waiting(place: Place, short_path: Path) -> None:
+def test_a_disk_that_cannot_be_opened_keeps_its_guest_waiting(place: ServedDisk, short_path: Path) -> None:
     client = Client.unix(place.nbd)
     away = str(short_path / "away")
     with Control(place.control) as control:
@@ -143,7 +112,7 @@ def test_a_disk_that_cannot_be_opened_keeps_its_guest_waiting(place: Place, shor
     client.close()
 
 
-def test_a_disk_grows_under_its_clients(place: Place) -> None:
+def test_a_disk_grows_under_its_clients(place: ServedDisk) -> None:
     client = Client.unix(place.nbd)
     with pytest.raises(RequestFailed):
         client.write(SIZE, b"x")
@@ -159,7 +128,7 @@ def test_a_disk_grows_under_its_clients(place: Place) -> None:
     client.close()
 
 
-def test_pauses_under_load_lose_nothing(place: Place) -> None:
+def test_pauses_under_load_lose_nothing(place: ServedDisk) -> None:
     enough = Event()
     writers: list[Thread] = []
     done: dict[int, int] = {}
@@ -198,7 +167,7 @@ def test_pauses_under_load_lose_nothing(place: Place) -> None:
             assert data == ((number << 32 | last[0]).to_bytes(8, "big") * 512 if last else bytes(4096))
 
 
-def test_stop_makes_everything_durable_and_hangs_up(place: Place) -> None:
+def test_stop_makes_everything_durable_and_hangs_up(place: ServedDisk) -> None:
     client = Client.unix(place.nbd)
     client.write(0, b"last words")
     with Control(place.control) as control:
@@ -211,7 +180,7 @@ def test_stop_makes_everything_durable_and_hangs_up(place: Place) -> None:
 
 
 @pytest.mark.parametrize("line", [b"nothing like it\n", b"[1]\n", b'{"command": 7}\n', b'{"command": "resume"}\n'])
-def test_nonsense_on_the_control_channel_is_answered(place: Place, line: bytes) -> None:
+def test_nonsense_on_the_control_channel_is_answered(place: ServedDisk, line: bytes) -> None:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.connect(place.control)
     sock.sendall(line)

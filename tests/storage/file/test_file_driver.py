@@ -42,10 +42,47 @@ def image(loops: None, tmp_path: Path) -> Iterator[Path]:
             SystemMounter().unmount(entry.target)
 
 
+@pytest.fixture
+def loop(image: Path) -> Iterator[str]:
+    """The image as a block device."""
+    device = run(["losetup", "-f", "--show", str(image)]).text.strip()
+    yield device
+    for entry in mount_table():
+        if entry.source == device:
+            SystemMounter().unmount(entry.target)
+    run(["losetup", "-d", device])
+
+
+every_check = pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@every_check
 def test_ext_in_an_image_file_satisfies(check, image: Path, tmp_path: Path) -> None:
     check(Subject(ExtDriver(str(tmp_path / "mounts")), {"device": str(image)}))
+
+
+@pytest.mark.slow
+@every_check
+def test_ext_on_a_loop_device_satisfies(check, loop: str, tmp_path: Path) -> None:
+    check(Subject(ExtDriver(str(tmp_path / "mounts")), {"device": loop}))
+
+
+@pytest.mark.slow
+@every_check
+@pytest.mark.parametrize("kind", ["tmpfs", "ext4", "xfs", "btrfs"])
+def test_file_satisfies_on(check, kind: str, loop: str, tmp_path: Path) -> None:
+    target = tmp_path / "mounted"
+    target.mkdir()
+    try:
+        if kind != "tmpfs":
+            run([f"mkfs.{kind}", *(["-q"] if kind != "btrfs" else []), loop])
+        source = loop if kind != "tmpfs" else "none"
+        run(["mount", "-t", kind, *(["-o", "size=1g"] if kind == "tmpfs" else []), source, str(target)])
+    except CommandFailed as error:
+        package = {"xfs": "xfsprogs", "btrfs": "btrfs-progs"}.get(kind, "e2fsprogs")
+        pytest.skip(f"needs to make and mount {kind} (Debian: {package}): {error}")
+    check(Subject(FileDriver(), {"location": str(target / "sr")}))
 
 
 def test_ext_is_mounted_while_attached(image: Path, tmp_path: Path) -> None:

@@ -178,6 +178,10 @@ def test_snapshot_of_a_tracked_disk(prepared: Path, tmp_path: Path) -> None:
     ends_old_or_new(prepared, tmp_path, lambda sr: sr.snapshot(TRACKED, MADE))
 
 
+def test_reset(prepared: Path, tmp_path: Path) -> None:
+    ends_old_or_new(prepared, tmp_path, lambda sr: sr.reset(PLAIN))
+
+
 def test_destroy(prepared: Path, tmp_path: Path) -> None:
     ends_old_or_new(prepared, tmp_path, lambda sr: sr.destroy(CLONE))
 

@@ -1,17 +1,24 @@
-"""LVM over plain files: groups and volumes are remembered here; the file of an active volume has a second link."""
+"""LVM over plain files: groups and volumes are remembered here; the file of an active volume has a second link.
+
+It is as unkind as the real one: a new volume holds what another has left behind, one that grows has at its new end what
+was there before, and a volume that somebody has open cannot be deactivated.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from xapi.storage.lvm.volumes import device_name
 from xapi.system.command import CommandFailed, Completed
 
 EXTENT = 4 << 20
+END = 512
 
 
 @dataclass
@@ -19,6 +26,8 @@ class FakeVolume:
     size: int
     file: Path
     tags: list[str] = field(default_factory=list)
+    cut_off: bytes = b""
+    read_only: bool = False
 
 
 @dataclass
@@ -32,8 +41,41 @@ class FakeGroup:
         return self.size - sum(volume.size for volume in self.volumes.values())
 
 
+def open_here(path: Path) -> bool:
+    """Whether this process has a file open, by whatever name."""
+    wanted = os.stat(path)
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found = os.stat(f"/proc/self/fd/{name}")
+        except OSError:
+            continue
+        if os.path.samestat(wanted, found):
+            return True
+    return False
+
+
+def copy_sparse(source: Path, target: Path) -> None:
+    with source.open("rb") as old, target.open("wb") as new:
+        size = os.fstat(old.fileno()).st_size
+        new.truncate(size)
+        place = 0
+        while place < size:
+            try:
+                place = os.lseek(old.fileno(), place, os.SEEK_DATA)
+            except OSError:
+                return
+            end = os.lseek(old.fileno(), place, os.SEEK_HOLE)
+            os.lseek(new.fileno(), place, os.SEEK_SET)
+            os.lseek(old.fileno(), place, os.SEEK_SET)
+            while place < end:
+                place += os.sendfile(new.fileno(), old.fileno(), None, end - place)
+
+
 class FakeLvm:
-    """A Runner. Every command is kept in `calls`; with `fail_at`, the call of that number fails."""
+    """A Runner. Every command is kept in `calls`; with `fail_at`, the call of that number fails.
+
+    `around` is entered for each command.
+    """
 
     def __init__(self, root: Path, size: int = 1 << 40) -> None:
         self.root = root
@@ -44,7 +86,28 @@ class FakeLvm:
         self.groups: dict[str, FakeGroup] = {}
         self.calls: list[tuple[str, ...]] = []
         self.fail_at = -1
+        self.around: Callable[[], AbstractContextManager[object]] = nullcontext
         self._made = 0
+        self._left_behind: list[Path] = []
+
+    def copy(self, root: Path) -> FakeLvm:
+        """Another world like this one, with nothing left behind."""
+        root.mkdir()
+        other = FakeLvm(root, self.size)
+        for path in self.devices.iterdir():
+            if path.is_file():
+                (other.devices / path.name).touch()
+        for name, group in self.groups.items():
+            made = other.groups[name] = FakeGroup(group.devices, group.size)
+            (other.devices / name).mkdir()
+            for volume, known in group.volumes.items():
+                file = root / "data" / known.file.name
+                copy_sparse(known.file, file)
+                made.volumes[volume] = FakeVolume(known.size, file, list(known.tags), known.cut_off, known.read_only)
+                if self.link(name, volume).exists():
+                    os.link(file, other.link(name, volume))
+        other._made = self._made
+        return other
 
     def device(self, name: str) -> str:
         path = self.devices / name
@@ -52,6 +115,10 @@ class FakeLvm:
         return str(path)
 
     def __call__(self, argv: Sequence[str]) -> Completed:
+        with self.around():
+            return self._run(argv)
+
+    def _run(self, argv: Sequence[str]) -> Completed:
         program, *rest = argv
         self.calls.append(tuple(argv))
         if len(self.calls) == self.fail_at:
@@ -92,7 +159,9 @@ class FakeLvm:
         for name, volume in self.groups[names[0]].volumes.items():
             active = self.link(names[0], name).exists()
             row = {"lv_name": name, "lv_size": f"{volume.size}B", "lv_tags": ",".join(volume.tags)}
-            rows.append({**row, "lv_attr": f"-wi-{'a' if active else '-'}-----"})
+            used = active and open_here(self.link(names[0], name))
+            mode = "r" if volume.read_only else "w"
+            rows.append({**row, "lv_attr": f"-{mode}i-{'a' if active else '-'}{'o' if used else '-'}----"})
         return json.dumps({"report": [{"lv": rows}]})
 
     def vgcreate(self, pairs: dict[str, str], options: list[str], names: list[str]) -> str:
@@ -112,18 +181,20 @@ class FakeLvm:
 
     def lvcreate(self, pairs: dict[str, str], options: list[str], names: list[str]) -> str:
         group, name, size = self.groups[names[0]], pairs["--name"], int(pairs["--size"].removesuffix("B"))
-        if name in group.volumes or len(name) > 127:
+        if name in group.volumes or len(device_name(names[0], name)) > 127:
             raise FileExistsError(name)
         if size > group.free:
             raise ValueError("insufficient free space")
         if size % EXTENT:
             raise ValueError("not whole extents")
-        self._made += 1
-        file = self.root / "data" / str(self._made)
-        # What was there before is there still.
-        file.write_bytes(b"\xa5" * 65536)
+        if self._left_behind:
+            file = self._left_behind.pop()
+        else:
+            self._made += 1
+            file = self.root / "data" / str(self._made)
+            file.write_bytes(b"\xa5" * 65536)
         os.truncate(file, size)
-        group.volumes[name] = FakeVolume(size, file, [pairs["--addtag"]] if "--addtag" in pairs else [])
+        group.volumes[name] = FakeVolume(size, file, [new for option, new in pairwise(options) if option == "--addtag"])
         if pairs.get("--activate") != "n":
             os.link(file, self.link(names[0], name))
         return ""
@@ -132,7 +203,7 @@ class FakeLvm:
         group, name, volume = self._find(names[0])
         if self.link(group, name).exists():
             raise ValueError("the volume is active")
-        volume.file.unlink()
+        self._left_behind.append(volume.file)
         del self.groups[group].volumes[name]
         return ""
 
@@ -151,8 +222,15 @@ class FakeLvm:
         size = int(pairs["--size"].removesuffix("B"))
         if size - volume.size > self.groups[group].free:
             raise ValueError("insufficient free space")
+        with volume.file.open("r+b") as file:
+            if size < volume.size:
+                file.seek(-END, os.SEEK_END)
+                volume.cut_off = file.read(END)
+                file.truncate(size)
+            elif size > volume.size:
+                file.seek(size - END)
+                file.write(volume.cut_off.ljust(END, b"\xa5"))
         volume.size = size
-        os.truncate(volume.file, size)
         return ""
 
     def lvchange(self, pairs: dict[str, str], options: list[str], names: list[str]) -> str:
@@ -162,8 +240,12 @@ class FakeLvm:
             case "y":
                 if not link.exists():
                     os.link(volume.file, link)
+            case "n" if link.exists() and open_here(link):
+                raise ValueError(f"{name} is in use")
             case "n":
                 link.unlink(missing_ok=True)
+        if "--permission" in pairs:
+            volume.read_only = pairs["--permission"] == "r"
         if "--addtag" in pairs:
             volume.tags.append(pairs["--addtag"])
         if "--deltag" in pairs:

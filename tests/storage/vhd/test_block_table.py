@@ -1,10 +1,11 @@
 import struct
+from array import array
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xapi.storage.vhd.block_table import BlockTable
+from xapi.storage.vhd.block_table import BlockTable, ascending
 from xapi.storage.vhd.errors import CorruptBlockTable
 from xapi.storage.vhd.layout import UNUSED
 
@@ -22,6 +23,13 @@ def test_a_table_comes_back_as_it_went(values):
     for block in range(len(values)):
         later = [at for at in range(block, len(values)) if values[at] != UNUSED]
         assert table.next_allocated(block) == (later[0] if later else len(values))
+        stop = min(block + 3, len(values))
+        assert table.next_allocated(block, stop) == min([*later[:1], stop])
+
+
+@given(st.lists(st.integers(0, UNUSED), max_size=50), st.integers(1, 60))
+def test_places_are_sorted_in_parts(places, at_once):
+    assert list(ascending(array("I", places), at_once)) == sorted(places)
 
 
 @given(entries, st.data())

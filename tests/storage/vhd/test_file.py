@@ -47,6 +47,44 @@ def test_data_runs_cover_the_range(file):
     assert list(file.data_runs(0, 0)) == []
 
 
+def test_a_new_hole_is_seen_when_runs_are_forgotten(tmp_path):
+    file = RealFile.create(str(tmp_path / "f"))
+    file.pwrite(b"x" * (1 << 20), 0)
+    assert list(file.data_runs(4096, 8192)) == [(4096, 8192, True)]
+    file.truncate(4096)
+    file.truncate(1 << 20)
+    assert list(file.data_runs(0, 4096)) == [(0, 4096, True)]
+    file.forget_data_runs()
+    assert list(file.data_runs(0, 1 << 20)) == [(0, 4096, True), (4096, (1 << 20) - 4096, False)]
+    file.close()
+
+
+def test_data_that_was_a_hole_is_seen_at_once(tmp_path):
+    file = RealFile.create(str(tmp_path / "f"))
+    file.truncate(1 << 20)
+    assert list(file.data_runs(0, 1 << 20)) == [(0, 1 << 20, False)]
+    file.pwrite(b"x" * 4096, 65536)
+    assert list(file.data_runs(0, 1 << 20)) == [
+        (0, 65536, False),
+        (65536, 4096, True),
+        (69632, (1 << 20) - 69632, False),
+    ]
+    file.close()
+
+
+def test_what_is_in_memory_is_read_at_once(tmp_path):
+    file = RealFile.create(str(tmp_path / "f"))
+    file.pwrite(b"x" * 65536, 0)
+    buffer = bytearray(4096)
+    assert file.pread_cached(memoryview(buffer), 4096)
+    assert buffer == b"x" * 4096
+    assert not file.pread_cached(memoryview(buffer), 65536 - 100)
+    file.prefetch(0, 65536)
+    file.close()
+    with pytest.raises(OSError, match="Bad file"):
+        file.pread_cached(memoryview(buffer), 0)
+
+
 def test_creating_over_a_file(tmp_path):
     path = str(tmp_path / "f")
     RealFile.create(path).pwrite(b"x", 0)

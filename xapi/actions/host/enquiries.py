@@ -22,7 +22,6 @@ from xapi.dispatch.context import Context
 from xapi.dispatch.implement import implements
 
 LOG_SHOWN: Final = 8 << 20  # bytes of the log that are answered, counted from its end
-NO_REPORTS: Final = '<?xml version="1.0" ?>\n<system-status-capabilities></system-status-capabilities>\n'
 
 
 @implements(api.get_servertime, runs_on="host")
@@ -68,12 +67,6 @@ def get_log(ctx: Context, host: Ref[Host]) -> str:
 def list_methods(ctx: Context) -> tuple[str, ...]:
     """The names of all messages that clients may call."""
     return tuple(CATALOG.methods)
-
-
-@implements(api.get_system_status_capabilities, runs_on="host")
-def get_system_status_capabilities(ctx: Context, host: Ref[Host]) -> str:
-    """An XML text of what a status report can contain: nothing, as this server makes none."""
-    return NO_REPORTS
 
 
 @implements(api.get_thread_diagnostics, runs_on="host")

@@ -6,10 +6,11 @@ from typing import Final
 
 from xapi.actions.sr.work import repositories_of
 from xapi.actions.storage_repositories import revealed
-from xapi.datamodel.classes import PBD, SM, SR, Host, HostMetrics, ProbeResult, SrStat
+from xapi.datamodel.classes import PBD, SM, SR, VDI, Host, HostMetrics, ProbeResult, SrStat
 from xapi.datamodel.classes import sr as api
 from xapi.datamodel.classes.sr_stat import SrHealth
-from xapi.datamodel.errors import SR_HAS_NO_PBDS, SR_NOT_ATTACHED, SR_OPERATION_NOT_SUPPORTED
+from xapi.datamodel.classes.vdi import VdiType
+from xapi.datamodel.errors import SR_HAS_NO_PBDS, SR_OPERATION_NOT_SUPPORTED, SR_SOURCE_SPACE_INSUFFICIENT
 from xapi.datamodel.model import NOTHING, NULL, Map, Ref
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import implements
@@ -18,6 +19,11 @@ from xapi.storage import interface as storage
 
 FOR_STATEFILES: Final = ("VDI_GENERATE_CONFIG", "VDI_ATTACH_OFFLINE")
 FOR_DATABASES: Final = ("SR_METADATA",)
+MEBIBYTE: Final = 1 << 20
+STATEFILE_DISKS: Final = {VdiType.HA_STATEFILE: 65 * 4096, VdiType.REDO_LOG: 256 * MEBIBYTE}
+"""The smallest disks that will do: 4 KiB for the pool and for each of 64 hosts, and room for the pool's database."""
+ROOM_FOR_STATEFILES: Final = 260 * MEBIBYTE
+"""What the two take where disks are made in units of 4 MiB."""
 
 
 @implements(api.get_supported_types)
@@ -67,8 +73,16 @@ def _stat(found: storage.SrStat) -> SrStat:
 
 @implements(api.assert_can_host_ha_statefile)
 def assert_can_host_ha_statefile(ctx: Context, sr: Ref[SR]) -> None:
-    """Pass an SR that every host has plugged and whose driver can attach disks without a toolstack."""
-    _check_fit(ctx, sr, FOR_STATEFILES)
+    """Pass an SR that every host has plugged, that can be told how to attach a disk without a toolstack, and has room.
+
+    Room is that for a statefile and a redo log, as long as there is none of either that could be used.
+    """
+    row = _check_fit(ctx, sr, FOR_STATEFILES)
+    present = [vdi for ref in row.VDIs if (vdi := ctx.db.find(VDI, ref)) is not None]
+    for kind, size in STATEFILE_DISKS.items():
+        usable = any(vdi.type == kind and vdi.virtual_size >= size for vdi in present)
+        if not usable and row.physical_size - row.physical_utilisation < ROOM_FOR_STATEFILES:
+            raise SR_SOURCE_SPACE_INSUFFICIENT(sr)
 
 
 @implements(api.assert_supports_database_replication)
@@ -77,16 +91,15 @@ def assert_supports_database_replication(ctx: Context, sr: Ref[SR]) -> None:
     _check_fit(ctx, sr, FOR_DATABASES)
 
 
-def _check_fit(ctx: Context, sr: Ref[SR], wanted: tuple[str, ...]) -> None:
+def _check_fit(ctx: Context, sr: Ref[SR], any_of: tuple[str, ...]) -> SR:
     row = ctx.db.get(SR, sr)
     links = [ctx.db.get(PBD, ref) for ref in row.PBDs]
-    if len({link.host for link in links}) < len(ctx.db.all(Host)):
+    if len({link.host for link in links if link.currently_attached}) < len(ctx.db.all(Host)):
         raise SR_HAS_NO_PBDS(sr)
-    if not all(link.currently_attached for link in links):
-        raise SR_NOT_ATTACHED(sr)
     features = driver_features(ctx.db, row.type)
-    if any(feature not in features for feature in wanted):
+    if not any(feature in features for feature in any_of):
         raise SR_OPERATION_NOT_SUPPORTED(sr)
+    return row
 
 
 @implements(api.get_live_hosts)

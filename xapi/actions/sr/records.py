@@ -6,13 +6,13 @@ import logging
 import uuid as uuids
 from collections.abc import Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Final
 
-from xapi.actions.pbd import check_device_config, drop_pbd, with_own_secrets
+from xapi.actions.pbd import check_device_config, drop_pbd, drop_secrets, with_own_secrets
 from xapi.actions.sr.contents import drop_disk, note_scan
 from xapi.actions.sr.work import repositories_of, undoing, working_on_sr
 from xapi.actions.storage_repositories import revealed
-from xapi.datamodel.classes import PBD, SR, VDI, Host
+from xapi.datamodel.classes import PBD, SR, VDI, VM, Host, Pool
 from xapi.datamodel.classes import sr as api
 from xapi.datamodel.classes.sr import StorageOperations
 from xapi.datamodel.errors import (
@@ -25,7 +25,7 @@ from xapi.datamodel.errors import (
     SR_IS_CACHE_SR,
     SR_UUID_EXISTS,
 )
-from xapi.datamodel.model import NOTHING, Map, Ref
+from xapi.datamodel.model import NOTHING, NULL, Entity, Map, Ref
 from xapi.db.database import Transaction
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import implements
@@ -35,6 +35,14 @@ from xapi.storage.interface import AttachedSr
 
 LOG = logging.getLogger("xapi.storage")
 UNKNOWN = -1  # a figure that no driver has told yet
+DIRTY: Final = "dirty"
+"""The other_config key by which a client asks for a scan; a scan takes it away."""
+CHOICES: Final[Mapping[type[Entity], tuple[str, ...]]] = {
+    Pool: ("default_SR", "suspend_image_SR", "crash_dump_SR"),
+    Host: ("suspend_image_sr", "crash_dump_sr", "local_cache_sr"),
+    VM: ("suspend_SR",),
+}
+"""The fields by which somebody has chosen an SR for a purpose: nobody may be left with one that is gone."""
 
 
 def _introduced(transaction: Transaction, identifier: str, **values: Any) -> Ref[SR]:
@@ -162,6 +170,11 @@ def forget(ctx: Context, sr: Ref[SR]) -> None:
 
 
 def _drop(transaction: Transaction, sr: SR) -> None:
+    for entity, names in CHOICES.items():
+        for row in transaction.all(entity):
+            chosen = [name for name in names if row[entity.field_named[name].index] == sr.ref]
+            if chosen:
+                transaction.update(entity, row.ref, **dict.fromkeys(chosen, NULL))
     for ref in sr.VDIs:
         vdi = transaction.find(VDI, ref)
         if vdi is not None:
@@ -186,6 +199,7 @@ def destroy(ctx: Context, sr: Ref[SR]) -> None:
                 raise SR_IS_CACHE_SR(host.ref)
         _destroy_on_storage(ctx, row)
         with ctx.transaction() as transaction:
+            drop_secrets(transaction, row.sm_config)
             _drop(transaction, transaction.get(SR, sr))
 
 
@@ -214,6 +228,9 @@ def scan(ctx: Context, sr: Ref[SR]) -> None:
         found = work.handle.scan()
         with work.finished() as transaction:
             note_scan(transaction, sr, found)
+            config = transaction.get(SR, sr).other_config
+            if DIRTY in config:
+                transaction.update(SR, sr, other_config={key: text for key, text in config.items() if key != DIRTY})
 
 
 @implements(api.update)

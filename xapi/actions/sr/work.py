@@ -99,11 +99,15 @@ class Work:
                 transaction.refill(entity, ref, current_operations=rest)
 
     def release(self) -> None:
-        """Take back the marks that `finished` has not taken back already."""
-        if self.marks:
-            with self._ctx.transaction() as transaction:
-                self._unmark(transaction)
-            self.marks.clear()
+        """After work that failed, take back the marks, and let the SR's figures tell if it is full now."""
+        if not self.marks:
+            return
+        stat = self.handle.stat()
+        with self._ctx.transaction() as transaction:
+            if transaction.find(SR, self.sr) is not None:
+                note_figures(transaction, self.sr, stat, 0)
+            self._unmark(transaction)
+        self.marks.clear()
 
 
 @contextmanager

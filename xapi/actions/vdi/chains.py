@@ -7,19 +7,18 @@ import uuid as uuids
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from threading import Event
-from typing import Any, Final
+from typing import Final
 
 from xapi.actions.sr.contents import PARENT, allocated, drop_disk, note_disk
-from xapi.actions.sr.work import Work, refusing, repositories_of, undoing, working_on_disk
+from xapi.actions.sr.work import Work, refusing, repositories_of, working_on_disk
 from xapi.actions.vdi.copies import copy_whole
-from xapi.actions.vdi.records import row_of
+from xapi.actions.vdi.splitting import Fork, empty_leaf, split
 from xapi.datamodel.classes import SR, VDI, Host
 from xapi.datamodel.classes import vdi as api
 from xapi.datamodel.classes.sr import StorageOperations
-from xapi.datamodel.classes.vdi import VdiOperations, VdiType
+from xapi.datamodel.classes.vdi import OnBoot, VdiOperations, VdiType
 from xapi.datamodel.errors import VDI_IN_USE, VDI_NOT_MANAGED
 from xapi.datamodel.model import NOTHING, Map, Ref
-from xapi.db.database import Transaction
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import destroys, implements
 from xapi.dispatch.occupy import occupied
@@ -27,20 +26,8 @@ from xapi.lifecycle.surroundings import driver_features
 from xapi.lifecycle.wording import operation_text
 from xapi.storage.interface import AttachedSr, Unsupported, VdiFacts, VdiMissing
 
-PASSED_ON: Final = (
-    "name_label",
-    "name_description",
-    "type",
-    "sharable",
-    "other_config",
-    "xenstore_data",
-    "on_boot",
-    "allow_caching",
-)
-"""The fields that a snapshot or clone has from its original."""
 PATIENCE: Final = 4.0
 """The seconds for which data_destroy waits until nobody uses the disk."""
-Fork = Callable[[AttachedSr, str, str], VdiFacts]
 
 
 @implements(api.snapshot)
@@ -78,43 +65,22 @@ class _NeedsCopy(Exception):
 
 
 def _split(ctx: Context, vdi: Ref[VDI], operation: VdiOperations, on_sr: StorageOperations, fork: Fork) -> Ref[VDI]:
-    with working_on_disk(ctx, vdi, operation, on_sr) as work, ExitStack() as undo:
-        facts = fork(work.handle, work.vdi.location, str(uuids.uuid4()))
-        undoing(undo, work.handle.destroy, facts.location)
-        kin = [*_new_kin(ctx, work, facts)]
-        with work.finished(facts.virtual_size) as transaction:
-            row = transaction.get(VDI, vdi)
-            passed_on: dict[str, Any] = {name: row[VDI.field_named[name].index] for name in PASSED_ON}
-            if facts.is_a_snapshot:
-                passed_on["snapshot_of"] = vdi
-            for relative in kin:
-                _note_kin(ctx, transaction, work.sr, relative)
-            made = row_of(ctx, transaction, work.sr, facts, **passed_on)
-        undo.pop_all()
-    return made
+    with working_on_disk(ctx, vdi, operation, on_sr) as work:
+        return split(ctx, work, str(uuids.uuid4()), fork)
 
 
-def _new_kin(ctx: Context, work: Work, facts: VdiFacts) -> Iterator[VdiFacts]:
-    """What became of the original and of the chain above, if the new disk has a parent that no row tells of."""
-    parent = facts.parent
-    if parent and ctx.db.by_uuid(VDI, parent) is None:
-        yield work.handle.find(work.vdi.location)
-        while parent and ctx.db.by_uuid(VDI, parent) is None:
-            try:
-                above = work.handle.find(parent)
-            except VdiMissing:
-                return
-            yield above
-            parent = above.parent
-
-
-def _note_kin(ctx: Context, transaction: Transaction, sr: Ref[SR], facts: VdiFacts) -> None:
-    published = ctx.db.by_uuid(VDI, facts.uuid)
-    row = transaction.find(VDI, published.ref) if published is not None else None
-    if row is None:
-        row_of(ctx, transaction, sr, facts)
-    else:
-        note_disk(transaction, row, facts)
+@implements(api.set_on_boot)
+def set_on_boot(ctx: Context, self: Ref[VDI], value: OnBoot) -> None:
+    """Say whether the disk is reset when its VM starts, to what it holds now, where its driver can do that."""
+    repositories = repositories_of(ctx)
+    handle, row = repositories.of_vdi(ctx.db, self)
+    with ExitStack() as stack:
+        with repositories.turn_at_disk(self):
+            stack.enter_context(occupied(ctx, VDI, self, VdiOperations.SET_ON_BOOT))
+        if value is OnBoot.RESET and row.on_boot is not OnBoot.RESET:
+            empty_leaf(ctx, handle, row)
+        with ctx.transaction() as transaction:
+            transaction.update(VDI, self, on_boot=value)
 
 
 # Removing

@@ -6,31 +6,27 @@ import hashlib
 import uuid as uuids
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any, Final
 
 from xapi.actions.sr.contents import note_disk, note_figures
 from xapi.actions.sr.work import LOG, repositories_of
 from xapi.actions.vdi.copying import PIECE, copy_bytes, copy_changes
 from xapi.actions.vdi.records import make_disk
-from xapi.datamodel.classes import SR, VBD, VDI, VM
+from xapi.actions.vdi.splitting import empty_leaf
+from xapi.datamodel.classes import SR, VDI
 from xapi.datamodel.classes import vdi as api
 from xapi.datamodel.classes.vdi import OnBoot, VdiOperations
-from xapi.datamodel.classes.vm import VmPowerState
-from xapi.datamodel.errors import (
-    HANDLE_INVALID,
-    OPERATION_NOT_ALLOWED,
-    VDI_NEEDS_VM_FOR_MIGRATE,
-    VDI_NOT_MANAGED,
-    VDI_READONLY,
-    VDI_TOO_SMALL,
-)
+from xapi.datamodel.errors import HANDLE_INVALID, VDI_NOT_MANAGED, VDI_READONLY, VDI_TOO_SMALL
 from xapi.datamodel.failure import Failure
-from xapi.datamodel.model import NULL, Map, Ref
+from xapi.datamodel.model import NULL, Ref
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import implements
 from xapi.dispatch.occupy import occupied
 from xapi.dispatch.perform import run_message
 from xapi.lifecycle.surroundings import driver_features
 from xapi.storage.interface import CreateVdi, DiskReader
+
+WHOLE: Final = (0.0, 1.0)
 
 
 @implements(api.copy)
@@ -55,47 +51,64 @@ def copy_whole(ctx: Context, vdi: Ref[VDI], sr: Ref[SR], base: Ref[VDI] = NULL, 
         undo = stack.enter_context(ExitStack())
         target = into
         if target == NULL:
-            target = _room_for(ctx, ctx.db.get(VDI, vdi), sr)
-            undo.callback(_remove, ctx, target)
+            target = room_for(ctx, ctx.db.get(VDI, vdi), sr)
+            undo.callback(remove, ctx, target)
         fill(ctx, vdi, target, base, blank=into == NULL)
+        if into == NULL:
+            keep_resetting(ctx, target)
         undo.pop_all()
     return target
 
 
-def _room_for(ctx: Context, source: VDI, sr: Ref[SR]) -> Ref[VDI]:
-    """An empty disk for the copy of another: writable, whatever the original is."""
+def room_for(ctx: Context, source: VDI, sr: Ref[SR], uuid: str = "", size: int = 0, **own: Any) -> Ref[VDI]:
+    """An empty disk for the copy of another: writable, whatever the original is; `own` fields are other than its."""
     wanted = CreateVdi(
-        uuid=str(uuids.uuid4()),
-        virtual_size=source.virtual_size,
+        uuid=uuid or str(uuids.uuid4()),
+        virtual_size=size or source.virtual_size,
         name_label=source.name_label,
         name_description=source.name_description,
         type=str(source.type),
         sharable=source.sharable,
     )
     resets = "VDI_RESET_ON_BOOT" in driver_features(ctx.db, ctx.db.get(SR, sr).type)
-    return make_disk(
-        ctx,
-        sr,
-        wanted,
-        other_config=source.other_config,
-        xenstore_data=source.xenstore_data,
-        tags=source.tags,
-        allow_caching=source.allow_caching,
-        on_boot=source.on_boot if resets else OnBoot.PERSIST,
-    )
+    passed_on = {
+        "other_config": source.other_config,
+        "xenstore_data": source.xenstore_data,
+        "tags": source.tags,
+        "allow_caching": source.allow_caching,
+        "on_boot": source.on_boot if resets else OnBoot.PERSIST,
+    }
+    return make_disk(ctx, sr, wanted, **{**passed_on, **own})
 
 
-def _remove(ctx: Context, vdi: Ref[VDI]) -> None:
+def keep_resetting(ctx: Context, vdi: Ref[VDI]) -> None:
+    """Let what a disk holds be what it is reset to, if it is one that is reset."""
+    handle, row = repositories_of(ctx).of_vdi(ctx.db, vdi)
+    if row.on_boot is OnBoot.RESET:
+        empty_leaf(ctx, handle, row)
+
+
+def remove(ctx: Context, vdi: Ref[VDI]) -> None:
+    """Destroy a disk that nobody needs; that this fails is told to the log."""
     try:
         run_message(ctx, "VDI.destroy", vdi)
     except Failure as failure:
         LOG.error("the unfinished copy %s could not be removed: %s", vdi, failure)
 
 
-def fill(ctx: Context, source: Ref[VDI], target: Ref[VDI], base: Ref[VDI] = NULL, *, blank: bool = False) -> None:
+def fill(
+    ctx: Context,
+    source: Ref[VDI],
+    target: Ref[VDI],
+    base: Ref[VDI] = NULL,
+    *,
+    blank: bool = False,
+    within: tuple[float, float] = WHOLE,
+) -> int:
     """Copy the data of one disk into another; VDI_READONLY, VDI_TOO_SMALL.
 
-    With a base, only what differs from it is written, since the target is said to hold what the base holds.
+    With a base, only what differs from it is written, since the target is said to hold what the base holds; returns how
+    many bytes these were, and else the size of the disk. `within` is the share of the task that this is.
     """
     repositories = repositories_of(ctx)
     from_handle, row = repositories.of_vdi(ctx.db, source)
@@ -104,7 +117,8 @@ def fill(ctx: Context, source: Ref[VDI], target: Ref[VDI], base: Ref[VDI] = NULL
         raise VDI_READONLY(target)
     if onto.virtual_size < row.virtual_size:
         raise VDI_TOO_SMALL(target, row.virtual_size)
-    step = _telling(ctx, row.virtual_size)
+    step = _telling(ctx, row.virtual_size, within)
+    written = row.virtual_size
     with ExitStack() as stack:
         reader = stack.enter_context(from_handle.open_for_reading(row.location))
         writer = stack.enter_context(to_handle.open_for_writing(onto.location))
@@ -113,17 +127,19 @@ def fill(ctx: Context, source: Ref[VDI], target: Ref[VDI], base: Ref[VDI] = NULL
         else:
             base_handle, base_row = repositories.of_vdi(ctx.db, base)
             older = stack.enter_context(base_handle.open_for_reading(base_row.location))
-            copy_changes(older, reader, writer, step)
+            written = copy_changes(older, reader, writer, step)
     facts, stat = to_handle.find(onto.location), to_handle.stat()
     with ctx.transaction() as transaction:
         present = transaction.find(VDI, target)
         if present is not None:
             note_disk(transaction, present, facts)
             note_figures(transaction, present.SR, stat, 0)
+    return written
 
 
-def _telling(ctx: Context, size: int) -> Callable[[int], None]:
+def _telling(ctx: Context, size: int, within: tuple[float, float] = WHOLE) -> Callable[[int], None]:
     """A step that tells the task of each per cent and stops when somebody cancels it."""
+    begin, end = within
     told = 0
 
     def step(done: int) -> None:
@@ -132,7 +148,7 @@ def _telling(ctx: Context, size: int) -> Callable[[int], None]:
         share = done * 100 // max(size, 1)
         if share > told:
             told = share
-            ctx.task.progress(share / 100)
+            ctx.task.progress(begin + (end - begin) * share / 100)
 
     return step
 
@@ -158,40 +174,3 @@ def _md5(reader: DiskReader, step: Callable[[int], None]) -> str:
             offset += count
             step(offset)
     return found.hexdigest()
-
-
-@implements(api.pool_migrate)
-def pool_migrate(ctx: Context, vdi: Ref[VDI], sr: Ref[SR], options: Map[str, str]) -> Ref[VDI]:
-    """Move a disk of a VM that does not run to another SR, its drives and snapshots following it."""
-    row = ctx.db.get(VDI, vdi)
-    ctx.db.get(SR, sr)
-    if not row.managed:
-        raise VDI_NOT_MANAGED(vdi)
-    if not row.VBDs:
-        raise VDI_NEEDS_VM_FOR_MIGRATE(vdi)
-    for ref in row.VBDs:
-        vbd = ctx.db.get(VBD, ref)
-        if vbd.currently_attached or ctx.db.get(VM, vbd.VM).power_state is not VmPowerState.HALTED:
-            raise OPERATION_NOT_ALLOWED("the disk of a VM that is not halted cannot be moved to another SR")
-    if sr == row.SR:
-        return vdi
-    with ExitStack() as undo:
-        made = copy_whole(ctx, vdi, sr)
-        undo.callback(_remove, ctx, made)
-        with ctx.transaction() as transaction:
-            old = transaction.get(VDI, vdi)
-            for ref in old.VBDs:
-                transaction.update(VBD, ref, VDI=made)
-            for taken in old.snapshots:
-                transaction.update(VDI, taken, snapshot_of=made)
-            transaction.update(
-                VDI,
-                made,
-                is_a_snapshot=old.is_a_snapshot,
-                snapshot_of=old.snapshot_of,
-                snapshot_time=old.snapshot_time,
-                read_only=old.read_only,
-            )
-        undo.pop_all()
-    _remove(ctx, vdi)
-    return made

@@ -27,13 +27,15 @@ def copy_bytes(reader: DiskReader, writer: DiskWriter, step: Step, *, blank: boo
     writer.flush()
 
 
-def copy_changes(base: DiskReader, reader: DiskReader, writer: DiskWriter, step: Step) -> None:
-    """Copy what differs from `base` into a disk that holds what `base` holds."""
+def copy_changes(base: DiskReader, reader: DiskReader, writer: DiskWriter, step: Step) -> int:
+    """Copy what differs from `base` into a disk that holds what `base` holds; returns the bytes that were written."""
+    written = 0
     for offset, length, alike in _compared(base, reader):
         if not alike:
-            _copy_difference(base, reader, writer, offset, length)
+            written += _copy_difference(base, reader, writer, offset, length)
         step(offset + length)
     writer.flush()
+    return written
 
 
 def _write_zeros(writer: DiskWriter, offset: int, length: int) -> None:
@@ -94,9 +96,11 @@ def _same_place(one: Extent, other: Extent, start: int) -> bool:
     return (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino)
 
 
-def _copy_difference(base: DiskReader, reader: DiskReader, writer: DiskWriter, offset: int, length: int) -> None:
+def _copy_difference(base: DiskReader, reader: DiskReader, writer: DiskWriter, offset: int, length: int) -> int:
     wanted = reader.pread(offset, length)
     common = max(min(length, base.size - offset), 0)
     present = (base.pread(offset, common) if common else b"").ljust(length, b"\0")
-    if wanted != present:
-        writer.pwrite(offset, wanted)
+    if wanted == present:
+        return 0
+    writer.pwrite(offset, wanted)
+    return length

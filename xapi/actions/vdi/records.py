@@ -12,16 +12,23 @@ from xapi.actions.sr.work import repositories_of, undoing, working_on_disk, work
 from xapi.datamodel.classes import SR, VDI, Pool
 from xapi.datamodel.classes import vdi as api
 from xapi.datamodel.classes.sr import StorageOperations
-from xapi.datamodel.classes.vdi import OnBoot, VdiOperations, VdiType
-from xapi.datamodel.errors import HANDLE_INVALID, MESSAGE_DEPRECATED, PERMISSION_DENIED, VDI_INCOMPATIBLE_TYPE
+from xapi.datamodel.classes.vdi import VdiOperations, VdiType
+from xapi.datamodel.errors import (
+    HANDLE_INVALID,
+    LOCATION_NOT_UNIQUE,
+    MESSAGE_DEPRECATED,
+    PERMISSION_DENIED,
+    VDI_INCOMPATIBLE_TYPE,
+)
 from xapi.datamodel.model import EPOCH, NOTHING, NULL, Map, Ref
 from xapi.db.database import Transaction
 from xapi.dispatch.context import Context
 from xapi.dispatch.implement import creates, implements
-from xapi.dispatch.occupy import assert_allowed, occupied
+from xapi.dispatch.occupy import assert_allowed
 from xapi.lifecycle.surroundings import driver_features
+from xapi.lifecycle.view import View
 from xapi.lifecycle.wording import vdi_type_text
-from xapi.storage.interface import AttachedSr, CreateVdi, VdiExists, VdiFacts
+from xapi.storage.interface import AttachedSr, CreateVdi, VdiFacts
 
 KEPT: Final = ("other_config", "xenstore_data", "tags")
 """The fields of a new disk that only the row knows."""
@@ -97,22 +104,29 @@ def introduce(
     snapshot_time: datetime = EPOCH,
     snapshot_of: Ref[VDI] = NULL,
 ) -> Ref[VDI]:
-    """Make the row of a disk that the SR holds; what the driver knows better is taken from it."""
+    """Make the row of a disk that the SR holds; what the driver knows better is taken from it.
+
+    A disk that has a row keeps it; LOCATION_NOT_UNIQUE if that is known by another UUID.
+    """
     with working_on_sr(ctx, SR, StorageOperations.VDI_INTRODUCE) as work:
         facts = work.handle.introduce(uuid, location)
-        with work.finished(allocated(facts)) as transaction:
-            _check_unknown(transaction, SR, facts)
+        present = _recorded(ctx.db, SR, facts.location)
+        if present is not None and present.uuid != uuid:
+            raise LOCATION_NOT_UNIQUE(SR, facts.location)
+        with work.finished(allocated(facts) if present is None else 0) as transaction:
+            present = _recorded(transaction, SR, facts.location)  # somebody else may just have introduced it
+            if present is not None:
+                return present.ref
             own = {"type": type, "sharable": sharable or facts.sharable}
             names = {"name_label": name_label, "name_description": name_description}
             maps = {"other_config": dict(other_config), "xenstore_data": dict(xenstore_data)}
             return row_of(ctx, transaction, SR, facts, **own, **maps, **{k: v for k, v in names.items() if v})
 
 
-def _check_unknown(transaction: Transaction, sr: str, facts: VdiFacts) -> None:
-    for ref in transaction.get(SR, sr).VDIs:
-        row = transaction.find(VDI, ref)
-        if row is not None and facts.location == row.location:
-            raise VdiExists(facts.location)
+def _recorded(view: View, sr: str, location: str) -> VDI | None:
+    """The row that a disk of an SR has already."""
+    rows = (view.find(VDI, ref) for ref in view.get(SR, sr).VDIs)
+    return next((row for row in rows if row is not None and row.location == location), None)
 
 
 @implements(api.pool_introduce, checks_first=False)
@@ -251,14 +265,6 @@ def set_sharable(ctx: Context, self: Ref[VDI], value: bool) -> None:
 def set_allow_caching(ctx: Context, self: Ref[VDI], value: bool) -> None:
     """Say whether hosts may cache the disk's blocks."""
     _set(ctx, self, allow_caching=value)
-
-
-@implements(api.set_on_boot)
-def set_on_boot(ctx: Context, self: Ref[VDI], value: OnBoot) -> None:
-    """Say whether the disk is reset when its VM starts; SR_OPERATION_NOT_SUPPORTED unless its driver resets disks."""
-    repositories_of(ctx).of_vdi(ctx.db, self)
-    with occupied(ctx, VDI, self, VdiOperations.SET_ON_BOOT):
-        _set(ctx, self, on_boot=value)
 
 
 def _set(ctx: Context, self: Ref[VDI], **values: Any) -> None:

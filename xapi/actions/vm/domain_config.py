@@ -8,6 +8,7 @@ from xapi.actions.device_names import device_name, device_number
 from xapi.actions.vif import nic_of
 from xapi.datamodel.classes import VBD, VDI, VIF, VM, VTPM
 from xapi.datamodel.classes.vbd import VbdMode, VbdType
+from xapi.datamodel.classes.vdi import OnBoot
 from xapi.datamodel.classes.vm import DomainType
 from xapi.datamodel.model import NULL
 from xapi.hypervisor.interface import (
@@ -90,6 +91,7 @@ def disk_of(view: View, vbd: VBD, hvm: bool) -> Disk:
         bootable=vbd.bootable,
         unpluggable=vbd.unpluggable,
         qos=dict(vbd.qos_algorithm_params) if vbd.qos_algorithm_type else {},
+        fresh=vdi is not None and vdi.on_boot is OnBoot.RESET and not read_only,
     )
 
 

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from xapi.cli.vhd_util.failure import CommandFailed, failing
+from xapi.storage.errors import StorageFailure
+from xapi.storage.lvm.extents import VolumesAtRest
+from xapi.storage.vhd.file import Opener, RealFile
 from xapi.storage.vhd.parents import canonical_path
 from xapi.storage.vhd.scan import (
     Found,
@@ -21,8 +24,17 @@ from xapi.storage.vhd.scan import (
 )
 
 
-def show(options: Namespace, lister: VolumeLister = device_volumes) -> None:
-    """Scan what was asked for and print it.
+def volumes_of(group: str) -> tuple[list[Volume], Opener]:
+    """Return the volumes of a group, active or not, with what opens them; where LVM says nothing, the active ones."""
+    try:
+        at_rest = VolumesAtRest(group)
+    except StorageFailure:
+        return device_volumes(group), RealFile.open
+    return at_rest.volumes, at_rest.open
+
+
+def show(options: Namespace, lister: VolumeLister | None = None) -> None:
+    """Scan what was asked for and print it; a `lister` names the volumes of a group in the place of LVM.
 
     With -p images are printed as trees, children three spaces further in than their parent, those that are not
     hidden first. With -c the exit code is 0 whatever could not be read.
@@ -31,10 +43,11 @@ def show(options: Namespace, lister: VolumeLister = device_volumes) -> None:
         print("scan needs a pattern (-m) or names")
         raise CommandFailed(22)
     volumes: list[Volume] = []
+    opener: Opener = RealFile.open
     targets: Sequence[Target | Found]
     if options.group:
         with failing("scan failed"):
-            volumes = lister(options.group)
+            volumes, opener = (lister(options.group), opener) if lister else volumes_of(options.group)
         targets = volume_targets(volumes, options.files, options.pattern)
     else:
         targets = file_targets(options.files, options.pattern)
@@ -45,6 +58,7 @@ def show(options: Namespace, lister: VolumeLister = device_volumes) -> None:
         keep_going=options.keep_going,
         markers=options.markers,
         volumes=volumes,
+        opener=opener,
     )
     error = _print_trees(options, images) if options.pretty else _print_lines(options, images)
     if error and not options.keep_going:

@@ -6,7 +6,6 @@ file: nothing of an archive ever becomes a name in a file system, so links and d
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
@@ -17,9 +16,16 @@ END: Final = bytes(2 * RECORD)
 MOST_MEMBERS: Final = 64 << 20
 """More members than blocks and checksums of the largest disks; a tar that goes on is a trap."""
 LONGEST_NOTE: Final = 64 << 10
+MOST_NOTES: Final = 16
+"""As many stand before one file at most; writers put one or two there."""
 NOTE_KINDS: Final = (b"x", b"g")
 FORBIDDEN_NOTES: Final = (b"path=", b"linkpath=", b"size=", b"GNU.sparse")
 SKIPPED_AT_ONCE: Final = 1 << 20
+NAME_FIELD: Final = 100
+SIZE_FIELD: Final = slice(124, 136)
+CHECKSUM_FIELD: Final = slice(148, 156)
+PREFIX_FIELD: Final = slice(345, 500)
+POSIX: Final = b"ustar\0"
 Buffer = bytes | bytearray | memoryview
 
 
@@ -38,10 +44,42 @@ class Member(NamedTuple):
 
 
 def member_head(name: str, size: int) -> bytes:
-    """Return the record that begins a file."""
-    info = tarfile.TarInfo(name)
-    info.size = size
-    return info.tobuf(tarfile.USTAR_FORMAT)
+    """Return the record that begins a file; the name is of at most 100 ASCII characters."""
+    encoded = name.encode("ascii")
+    if len(encoded) > NAME_FIELD or not 0 <= size < 1 << 33:
+        raise ValueError(f"a member {name!r} of {size} bytes cannot be in an archive")
+    head = bytearray(HEAD)
+    head[: len(encoded)] = encoded
+    head[SIZE_FIELD] = b"%011o\0" % size
+    head[CHECKSUM_FIELD] = b"%06o\0 " % sum(head)
+    return bytes(head)
+
+
+def _empty_head() -> bytes:
+    """A head as POSIX has it: mode, owners, time, and spaces in place of the checksum; name and size are missing."""
+    numbers = b"0000644\0" + b"0000000\0" * 2 + bytes(12) + b"00000000000\0" + b" " * 8 + b"0"
+    end = bytes(64) + b"0000000\0" * 2
+    return (bytes(NAME_FIELD) + numbers + bytes(100) + b"ustar\x0000" + end).ljust(RECORD, b"\0")
+
+
+HEAD: Final = _empty_head()
+
+
+def _number(field: bytes) -> int:
+    """The value of a number in a head, octal or in GNU's binary form; ValueError for what is neither."""
+    if field[0] in (0o200, 0o377):
+        value = int.from_bytes(field[1:], "big")
+        return value if field[0] == 0o200 else value - (1 << 8 * (len(field) - 1))
+    digits = field.split(b"\0", 1)[0].strip(b" ")
+    if not digits:
+        return 0
+    if not digits.isdigit():
+        raise ValueError(f"{digits!r} is no number")
+    return int(digits, 8)
+
+
+def _text(field: bytes) -> str:
+    return field.split(b"\0", 1)[0].decode("utf-8")
 
 
 def padding(size: int) -> bytes:
@@ -63,6 +101,10 @@ class TarWriter:
         if rest:
             self._write(rest)
 
+    def add_made(self, files: Buffer) -> None:
+        """Write files that are in the form of a tar already, heads and padding included."""
+        self._write(files)
+
 
 class TarReader:
     """Reads a tar, member by member."""
@@ -79,6 +121,7 @@ class TarReader:
 
         An archive that ends without its two empty records has ended all the same.
         """
+        notes = 0
         while not self.ended:
             self._skip()
             head = bytearray(RECORD)
@@ -91,6 +134,9 @@ class TarReader:
             member = self._parsed(bytes(head))
             if member is not None:
                 return member
+            notes += 1
+            if notes > MOST_NOTES:
+                raise BadArchive("the archive has one extended head after the other")
         return None
 
     def _end(self, got: int) -> None:
@@ -105,22 +151,30 @@ class TarReader:
             raise BadArchive("the archive has too many members")
         kind = head[156:157]
         try:
-            info = tarfile.TarInfo.frombuf(head, "utf-8", "strict")
-        except (tarfile.HeaderError, UnicodeDecodeError, ValueError) as error:
+            # The checksum counts its own field as spaces; some old writers summed the bytes as signed numbers.
+            rest = head[:148] + head[156:]
+            total = sum(rest) + 8 * 32
+            signed = total - 256 * sum(map((127).__lt__, rest)) if not head.isascii() else total
+            if _number(head[CHECKSUM_FIELD]) not in (total, signed):
+                raise ValueError("its checksum is wrong")
+            size, name = _number(head[SIZE_FIELD]), _text(head[:NAME_FIELD])
+            prefix = _text(head[PREFIX_FIELD]) if head[257:263] == POSIX else ""
+        except ValueError as error:  # of text that is not UTF-8, too
             raise BadArchive(f"the head of a member is damaged: {error}") from None
-        if info.size < 0:
+        name = f"{prefix}/{name}" if prefix else name
+        if size < 0:
             raise BadArchive("a member has a negative size")
-        self._left, self._padding = info.size, -info.size % RECORD
+        self._left, self._padding = size, -size % RECORD
         if kind in NOTE_KINDS:
             note = self.read(LONGEST_NOTE)
             if any(word in note for word in FORBIDDEN_NOTES):
                 raise BadArchive("the archive has names or sizes in extended heads")
             return None
         if kind not in (b"0", b"\0"):
-            raise BadArchive(f"the member {info.name!r} is no ordinary file")
-        if head[:1] == b"/" or head.find(b"/", 0, 100) == 0 or ".." in info.name.split("/"):
-            raise BadArchive(f"the name {info.name!r} leads out of the archive")
-        return Member(info.name, info.size)
+            raise BadArchive(f"the member {name!r} is no ordinary file")
+        if name.startswith("/") or ".." in name.split("/"):
+            raise BadArchive(f"the name {name!r} leads out of the archive")
+        return Member(name, size)
 
     @property
     def left(self) -> int:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from functools import partial
+from typing import Final, NamedTuple, Protocol
 
+from xapi.http_handlers.overlap import Overlap
 from xapi.http_handlers.xva import digests
-from xapi.http_handlers.xva.archive import Member, TarReader, TarWriter
+from xapi.http_handlers.xva.archive import RECORD, Member, TarReader, TarWriter, member_head, padding
 from xapi.http_handlers.xva.errors import BadArchive, ChecksumMismatch, EndedEarly, UnexpectedMember
+from xapi.storage.zeros import is_zero
 
 BLOCK: Final = 1 << 20
 LONGEST_BLOCK: Final = 16 << 20
@@ -22,7 +25,8 @@ MOST_EMPTY: Final = 100_000
 LONGEST_NUMBER: Final = 12
 CHECKSUM_TABLE: Final = "checksum.xml"
 """What old releases write behind the disks; the checksums in it stand behind the blocks, too."""
-ZEROS: Final = bytes(BLOCK)
+FRAMED: Final = BLOCK + 3 * RECORD
+"""A block and its checksum as files of a tar."""
 Passed = Callable[[int], None]
 
 
@@ -72,21 +76,56 @@ def block_name(prefix: str, number: int) -> str:
 
 
 def write_disk(tar: TarWriter, prefix: str, disk: Reader, passed: Passed, kind: str = digests.WRITTEN) -> None:
-    """Write a disk; `passed` is told of every part of it that is done, left out or not, by its length."""
+    """Write a disk; `passed` is told of every part of it that is done, left out or not, by its length.
+
+    While one block goes out, a second thread reads those that follow and makes their checksums.
+    """
     digest = digests.DIGESTS[kind]
-    buffer = memoryview(bytearray(BLOCK))
     last = (disk.size - 1) // BLOCK
     done = 0
-    for number in chosen_blocks(disk):
-        start = number * BLOCK
-        view = buffer[: min(BLOCK, disk.size - start)]
-        disk.read_into(start, view)
-        if number in (0, last) or view != ZEROS[: len(view)]:
-            name = block_name(prefix, number)
-            tar.add(name, view)
-            tar.add(name + kind, digest(view).encode())
-        passed(start + len(view) - done)
-        done = start + len(view)
+
+    def read(number: int, buffer: memoryview) -> _Outgoing:
+        size = min(BLOCK, disk.size - number * BLOCK)
+        view = buffer[RECORD : RECORD + size]
+        disk.read_into(number * BLOCK, view)
+        end = number * BLOCK + size
+        if number not in (0, last) and is_zero(view):
+            return _Outgoing(end, buffer[:0])
+        name = block_name(prefix, number)
+        return _Outgoing(end, framed(buffer, name, size, name + kind, digest(view).encode()))
+
+    def send_oldest() -> None:
+        nonlocal done
+        outgoing, buffer = ahead.oldest()
+        if outgoing.files:
+            tar.add_made(outgoing.files)
+        ahead.give_back(buffer)
+        passed(outgoing.end - done)
+        done = outgoing.end
+
+    with Overlap[_Outgoing]() as ahead:
+        for number in chosen_blocks(disk):
+            if not ahead.has_room(FRAMED):
+                send_oldest()
+            ahead.begin(partial(read, number), ahead.buffer(FRAMED))
+        while len(ahead):
+            send_oldest()
+
+
+class _Outgoing(NamedTuple):
+    """A block that was read: where it ends on its disk, and the two files of it, nothing if it is left out."""
+
+    end: int
+    files: memoryview
+
+
+def framed(buffer: memoryview, name: str, size: int, checksum_name: str, checksum: bytes) -> memoryview:
+    """Put what a tar has around a block before and behind it: the block begins at RECORD in the buffer."""
+    rest = padding(size) + member_head(checksum_name, len(checksum)) + checksum + padding(len(checksum))
+    buffer[:RECORD] = member_head(name, size)
+    end = RECORD + size + len(rest)
+    buffer[RECORD + size : end] = rest
+    return buffer[:end]
 
 
 def chosen_blocks(disk: Reader) -> Iterator[int]:
@@ -125,8 +164,18 @@ class Incoming:
         return self.offset >= self.size
 
 
+class _Block(NamedTuple):
+    """A block that has come: what it is called and how long it is, its checksum, and where it goes."""
+
+    member: Member
+    kind: str
+    checksum: bytes
+    writer: Writer
+    start: int
+
+
 class DiskStream:
-    """The disks of an archive, as they come.
+    """The disks of an archive, as they come: one thread receives, a second one checks and writes.
 
     `verify` demands a checksum behind each block; `force` takes blocks whose checksum is wrong or not there.
     """
@@ -141,14 +190,18 @@ class DiskStream:
         self._force = force
         self._waiting: Member | None = None
         self._empty = 0
-        self._buffer = memoryview(bytearray(BLOCK))
+        self._table_passed = False
+        self._behind: Overlap[None] = Overlap()
 
     def receive(self) -> None:
-        """Write all disks; BadArchive in its kinds for what cannot be right."""
-        while (member := self._next()) is not None:
-            if member.name == CHECKSUM_TABLE:
-                continue
-            self._receive_block(member)
+        """Write all disks; BadArchive in its kinds for what cannot be right. Once only."""
+        with self._behind:
+            while (member := self._next()) is not None:
+                if member.name == CHECKSUM_TABLE and not self._table_passed:
+                    self._table_passed = True
+                else:
+                    self._receive_block(member)
+            self._behind.finish()
         for prefix, disk in self._disks.items():
             if not disk.complete:
                 raise EndedEarly(f"the disk {prefix} ends at {disk.offset} of {disk.size} bytes")
@@ -169,43 +222,43 @@ class DiskStream:
         start = disk.offset + skipped
         if start + member.size > disk.size or member.size > LONGEST_BLOCK:
             raise BadArchive(f"the block {member.name} of {member.size} bytes does not fit the disk of {disk.size}")
-        view = self._read(member.size)
-        self._check(member, view)
+        buffer = self._behind.buffer(-(-max(member.size, BLOCK) // SECTOR) * SECTOR)
+        self._tar.read_into(buffer[: member.size])
+        kind, checksum = self._checksum(member)
         if member.size:
             if disk.number < 0:
                 disk.gap = member.size
-            disk.writer.pwrite(start, self._padded(member.size))
         else:
             self._empty += 1
             if self._empty > MOST_EMPTY:
                 raise BadArchive("the archive has too many empty blocks")
+        self._behind.begin(partial(self._keep, _Block(member, kind, checksum, disk.writer, start)), buffer)
         disk.offset, disk.number = start + member.size, number
         self._passed(skipped + member.size)
 
-    def _read(self, size: int) -> memoryview:
-        if size > len(self._buffer):
-            self._buffer = memoryview(bytearray(-(-size // SECTOR) * SECTOR))
-        view = self._buffer[:size]
-        self._tar.read_into(view)
-        return view
-
-    def _padded(self, size: int) -> memoryview:
-        whole = -(-size // SECTOR) * SECTOR
-        if whole > size:
-            self._buffer[size:whole] = bytes(whole - size)
-        return self._buffer[:whole]
-
-    def _check(self, block: Member, view: memoryview) -> None:
-        """Hold a block against the checksum that comes behind it."""
+    def _checksum(self, block: Member) -> tuple[str, bytes]:
+        """Read the checksum that comes behind a block: its kind, which is empty if there is none, and its text."""
         self._waiting = following = self._tar.next()
         name = following.name if following is not None else "the end of the archive"
         kind = digests.kind_of(name)
         if kind and name == block.name + kind:
             self._waiting = None
-            if not digests.matches(kind, view, self._tar.read(digests.LONGEST)) and not self._force:
-                raise ChecksumMismatch(f"the block {block.name} is not what it was when it was exported")
-        elif self._verify and not self._force:
+            return kind, self._tar.read(digests.LONGEST)
+        if self._verify and not self._force:
             raise UnexpectedMember(block.name + digests.SHA1, name)
+        return "", b""
+
+    def _keep(self, block: _Block, buffer: memoryview) -> None:
+        """On the second thread: hold a block against its checksum, and write it."""
+        size = block.member.size
+        wrong = bool(block.kind) and not digests.matches(block.kind, buffer[:size], block.checksum)
+        if wrong and not self._force:
+            raise ChecksumMismatch(f"the block {block.member.name} is not what it was when it was exported")
+        whole = -(-size // SECTOR) * SECTOR
+        if whole > size:
+            buffer[size:whole] = bytes(whole - size)
+        if whole:
+            block.writer.pwrite(block.start, buffer[:whole])
 
     def _expected(self) -> str:
         for prefix, disk in self._disks.items():

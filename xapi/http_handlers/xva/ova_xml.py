@@ -20,6 +20,10 @@ LONGEST: Final = xmlrpc.MAX_BYTES - 1024
 MOST_OBJECTS: Final = 100_000
 MAJOR: Final = 1
 MINOR: Final = 9
+"""The release that exports name as theirs: the oldest whose hosts read all that is in them, so that all take them."""
+NEWEST_MAJOR: Final = 26
+"""Releases were 1.9 for years, then 1.10 to 1.249, and have the year as their major number from 22 on. Those of later
+years may mean something else by what they write; within a year nothing but fields is added."""
 EXPORT_VERSION: Final = 2
 """The version of the format itself: 2 has a checksum behind each block and no table of them at the end."""
 _DECLARATION = re.compile(rb"\s*<\?xml[^>]*\?>")
@@ -55,8 +59,8 @@ class Description:
 
     @property
     def newer(self) -> bool:
-        """Whether the archive comes from a release that this one cannot know."""
-        return (self.number("xapi_major"), self.number("xapi_minor")) > (MAJOR, MINOR)
+        """Whether the archive comes from a release, or has a form, that this one cannot know."""
+        return self.number("xapi_major") > NEWEST_MAJOR or self.number("export_vsn") > EXPORT_VERSION
 
 
 def parse(data: bytes) -> Description:

@@ -55,6 +55,19 @@ class Screen(Protocol):
         """Notice that time has passed; called about once a second while somebody looks."""
 
 
+class Source(Protocol):
+    """Something that speaks by itself, such as a line to a guest's serial port (see `stream_line.StreamLine`)."""
+
+    def fileno(self) -> int:
+        """The descriptor that says when there is something to hear."""
+
+    def receive(self) -> bool:
+        """Take what there is to hear now; False when there will be nothing more."""
+
+    def close(self) -> None:
+        """Hang up."""
+
+
 @dataclass(eq=False, slots=True)
 class _Listener:
     key: Hashable
@@ -74,6 +87,12 @@ class _Viewer:
     wanted: int = 0
 
 
+@dataclass(eq=False, slots=True)
+class _Heard:
+    source: Source
+    keys: frozenset[Hashable]  # of the consoles that show what it says
+
+
 class ConsoleClosed(Exception):
     """The service has ended, or cannot listen."""
 
@@ -90,6 +109,7 @@ class ConsoleService:
         self._thread: threading.Thread | None = None
         self._wake_out, self._wake_in = -1, -1
         self._gone: set[Hashable] = set()
+        self._heard: set[_Heard] = set()
         self._looking: set[_Listener] = set()
         self._closing = False
 
@@ -108,6 +128,21 @@ class ConsoleService:
                 raise ConsoleClosed("the consoles were closed")
             known = self._listeners.get(key)
             return known.path if known is not None else self._listen(key, file_name, make)
+
+    def hear(self, source: Source, keys: frozenset[Hashable]) -> None:
+        """Listen to a source from now on, whether or not anybody looks, so that it never waits for us.
+
+        The consoles of these keys show what it says. When it ends, or they are hung up, both are closed. The source
+        is the service's from here; ConsoleClosed where it listens no more, and then the source is closed too.
+        """
+        with self._lock:
+            if self._closing:
+                source.close()
+                raise ConsoleClosed("the consoles were closed")
+            heard = _Heard(source, keys)
+            self._heard.add(heard)
+            self._started().register(source.fileno(), selectors.EVENT_READ, heard)
+            self._wake()
 
     def hang_up(self, keys: set[Hashable]) -> None:
         """Close these consoles, with everybody who looks at them."""
@@ -173,6 +208,8 @@ class ConsoleService:
                     os.read(self._wake_out, _CHUNK)
                 elif isinstance(key.data, _Listener):
                     self._accept(selector, key.data)
+                elif isinstance(key.data, _Heard):
+                    stirred |= self._hear(selector, key.data)
                 elif self._converse(key.data, ready):
                     stirred.add(key.data.listener)
             if time.monotonic() >= due:
@@ -185,11 +222,25 @@ class ConsoleService:
             if gone:
                 self._drop_listeners(selector, gone)
         self._drop_listeners(selector, set(self._listeners))
+        for heard in self._heard:  # those that no console shows
+            heard.source.close()
         selector.close()
         os.close(self._wake_out)
         os.close(self._wake_in)
         if self._directory is not None:
             self._directory.cleanup()
+
+    def _hear(self, selector: selectors.BaseSelector, heard: _Heard) -> set[_Listener]:
+        """Listen once; the consoles at which somebody sees something new."""
+        if not heard.source.receive():
+            with self._lock:
+                self._heard.discard(heard)
+                self._gone |= heard.keys
+            selector.unregister(heard.source.fileno())
+            heard.source.close()
+            return set()
+        found = (self._listeners.get(key) for key in heard.keys)
+        return {listener for listener in found if listener is not None and listener.viewers}
 
     def _refresh(self, listener: _Listener) -> None:
         if listener.screen is not None:
@@ -266,6 +317,12 @@ class ConsoleService:
             viewer.conversation.close()
 
     def _drop_listeners(self, selector: selectors.BaseSelector, keys: set[Hashable]) -> None:
+        with self._lock:
+            ended = {heard for heard in self._heard if not heard.keys.isdisjoint(keys)}
+            self._heard -= ended
+        for heard in ended:
+            selector.unregister(heard.source.fileno())
+            heard.source.close()
         for key in keys:
             with self._lock:
                 listener = self._listeners.pop(key, None)

@@ -12,9 +12,10 @@ from xapi.hypervisor.interface import (
     Unsupported,
 )
 from xapi.hypervisor.rfb.service import CONTROL_DOMAIN, ConsoleClosed, ConsoleService, Screen
+from xapi.hypervisor.rfb.text_screen import TextScreen
 from xapi.hypervisor.simulator.domain import Domain
 from xapi.hypervisor.simulator.machine import Machine
-from xapi.hypervisor.simulator.screens import GraphicScreen, GuestFacts, Line, Look, TextScreen
+from xapi.hypervisor.simulator.screens import GraphicScreen, GuestFacts, Line, Look
 
 _STUCK = 0.4  # how far the boot of a guest gets that never comes up
 _SHOWN = 1000

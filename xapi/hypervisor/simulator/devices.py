@@ -1,5 +1,7 @@
 """Drives, network cards and USB devices of simulated domains."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -11,14 +13,17 @@ from xapi.hypervisor.interface import (
     DeviceRefused,
     Disk,
     DiskKind,
+    DiskSource,
     EmptyDrive,
     LockingMode,
     Nic,
     NoSuchDevice,
+    NoSuchDomain,
     Power,
     StaticAddress,
     Volume,
     Vusb,
+    WrongPower,
 )
 from xapi.hypervisor.simulator.domain import Domain
 from xapi.hypervisor.simulator.guests import Guests
@@ -84,6 +89,28 @@ class SimulatedDevices:
             if isinstance(drive.source, EmptyDrive):
                 raise DeviceRefused(device, "there is no medium in it")
             self._replace_disk(domain, drive, replace(drive, source=EmptyDrive()))
+
+    @contextmanager
+    def held_disk(self, uuid: str, device: str) -> Iterator[Callable[[Backend], None]]:
+        """While inside, the guest's requests to a drive wait, of which it never has any; the function switches it."""
+        self._machine.strike("held_disk", uuid, device)
+        with self._machine.changing():
+            before = self._machine.domain_in(uuid, *_LIVE).disk(device)
+        try:
+            yield lambda source: self._set_source(uuid, device, source)
+        except BaseException:
+            with suppress(NoSuchDomain, NoSuchDevice, WrongPower):  # whoever is gone needs no drive
+                self._set_source(uuid, device, before.source)
+            raise
+
+    def _set_source(self, uuid: str, device: str, source: DiskSource) -> None:
+        with self._machine.changing():
+            domain = self._machine.domain_in(uuid, *_LIVE)
+            drive = domain.disk(device)
+            if drive.source != source:
+                changed = replace(drive, source=source)
+                check_disk(changed)
+                self._replace_disk(domain, drive, changed)
 
     def plug_nic(self, uuid: str, nic: Nic) -> None:
         """Give the domain one more network card; raises DeviceRefused."""

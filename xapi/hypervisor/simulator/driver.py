@@ -67,8 +67,8 @@ class Simulator:
 
     @property
     def features(self) -> Features:
-        """What this driver can do: everything."""
-        return frozenset(Feature)
+        """What this driver can do: everything, unless it was told not to read VHD files."""
+        return frozenset(Feature) if self._configured.vhd_files else frozenset(Feature) - {Feature.VHD_FILES}
 
     def configure(self, keys: Mapping[str, str]) -> None:
         """Take all run-time keys (of host.other_config) at each call; raises InvalidConfiguration.

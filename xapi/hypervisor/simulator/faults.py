@@ -32,6 +32,7 @@ OPERATIONS = frozenset(
         "unplug_disk",
         "insert_media",
         "eject_media",
+        "held_disk",
         "plug_nic",
         "unplug_nic",
         "move_nic",

@@ -2,7 +2,7 @@
 
 import zlib
 
-from xapi.hypervisor.interface import DomainCounters, HostCounters
+from xapi.hypervisor.interface import DiskRequests, DomainCounters, HostCounters, Power
 from xapi.hypervisor.simulator.domain import Domain
 from xapi.hypervisor.simulator.machine import Machine
 
@@ -49,7 +49,22 @@ class SimulatedMetering:
             disk_write_bytes={each.device: self._bytes(domain, f"w{each.device}", ran) for each in domain.disks},
             nic_receive_bytes={each.device: self._bytes(domain, f"rx{each.device}", ran) for each in domain.nics},
             nic_transmit_bytes={each.device: self._bytes(domain, f"tx{each.device}", ran) for each in domain.nics},
+            disk_requests={each.device: self._requests(domain, each.device, ran) for each in domain.disks},
         )
+
+    def _requests(self, domain: Domain, device: str, ran: float) -> DiskRequests:
+        """Requests that fit the bytes that were moved: of 4 to 64 KiB, of 0.1 to 8 ms each, as the guest has it."""
+        reads = self._bytes(domain, f"r{device}", ran) // self._request_size(domain, device)
+        writes = self._bytes(domain, f"w{device}", ran) // self._request_size(domain, device)
+        latency = 0.0001 + self._pick(domain, f"latency{device}") % 80 / 10_000
+        busy = (reads + writes) * latency / ran if ran > 0 else 0.0
+        # As many in flight as there are on average, and the odd one more as time goes.
+        phase = (ran * 7 + self._pick(domain, device)) % 97 / 97
+        waiting = int(busy + phase) if domain.power is Power.RUNNING else 0
+        return DiskRequests(reads, writes, reads * latency, writes * latency * 1.5, waiting)
+
+    def _request_size(self, domain: Domain, device: str) -> int:
+        return 4096 << self._pick(domain, f"size{device}") % 5
 
     def _cpu_seconds(self, domain: Domain, now: float) -> tuple[float, ...]:
         ran = domain.seconds_run(now)

@@ -10,10 +10,10 @@ from typing import Final
 
 from xapi.hypervisor.rfb.session import RfbSession
 from xapi.hypervisor.rfb.text_display import TextDisplay
+from xapi.hypervisor.rfb.text_screen import BACKLOG
 
 BOOT_GRID: Final = (25, 80)
 GRID: Final = (37, 100)
-BACKLOG: Final = 16 * 1024
 LONGEST_LINE: Final = 200
 _WORDS: Final = "clear date echo help hostname uname uptime"
 
@@ -156,54 +156,6 @@ class Line:
         del self.backlog[:-BACKLOG]
         for listener in list(self.listeners):
             listener(data)
-
-
-class TextScreen:
-    """The guest's text console (see `rfb.service.Screen`): a newcomer sees what was said before."""
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-
-    def tick(self) -> None:
-        """Let the guest say what it has to say."""
-        self._line.tick()
-
-    def converse(self) -> "TextConversation":
-        """Begin with a new viewer."""
-        self._line.tick()
-        return TextConversation(self._line)
-
-
-class TextConversation:
-    """One viewer of a text console. What it does not read in time is lost, the oldest first."""
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self._news = bytearray()
-        line.listeners.append(self._hear)
-
-    def greet(self) -> bytes:
-        """What was said before."""
-        return bytes(self._line.backlog)
-
-    def feed(self, data: bytes) -> bytes:
-        """Type."""
-        self._line.type(data)
-        return b""
-
-    def update(self) -> bytes:
-        """What was said since."""
-        data = bytes(self._news)
-        self._news.clear()
-        return data
-
-    def close(self) -> None:
-        """Listen no more."""
-        self._line.listeners.remove(self._hear)
-
-    def _hear(self, data: bytes) -> None:
-        self._news += data
-        del self._news[:-BACKLOG]
 
 
 class GraphicScreen:

@@ -18,8 +18,9 @@ class SimulatorConfig:
     """One simulated machine.
 
     ``memory`` in bytes (text: with KiB, MiB, GiB or TiB); ``os`` is the profile of guests without a hint, ``agent``
-    whether guests have one; ``migrate_seconds`` is how long a save or a migration takes. ``seed`` moves every
-    invented number (performance data, serial numbers).
+    whether guests have one; ``migrate_seconds`` is how long a save or a migration takes. Without ``vhd_files`` guests
+    get VHD disks through a socket each, as from hypervisors that cannot read such files. ``seed`` moves every invented
+    number (performance data, serial numbers).
     """
 
     memory: int = TIB
@@ -32,6 +33,7 @@ class SimulatorConfig:
     migrate_seconds: float = 0.0
     os: str = "debian"
     agent: bool = True
+    vhd_files: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from itertools import islice
 from threading import Lock
 
-from xapi.storage.datapath.punch import punch
-from xapi.storage.vhd.chain import CHUNK, BlockState, Chain
+from xapi.storage.vhd.chain import BlockState, Chain
 from xapi.storage.vhd.errors import VhdError
 from xapi.storage.vhd.file import RealFile
 from xapi.storage.vhd.layout import SECTOR
@@ -51,6 +50,22 @@ class ChainExport:
                 raise
         self._chain, self.size = chain, chain.size
 
+    def become(self, path: str, raw: bool) -> None:
+        """Be another disk from the next opening on; OSError if it cannot be opened or is smaller. To be called closed.
+
+        Nobody looks at what it holds: it has to be what this one held when it was closed.
+        """
+        with system_errors():
+            chain = Chain.open(path, not self.read_only, raw=raw)
+            try:
+                chain.open_all()
+                size = chain.size
+            finally:
+                chain.close()
+        if size < self.size:
+            raise OSError(errno.EINVAL, f"{path} has {size} bytes, and the disk had {self.size}")
+        self._path, self._raw = path, raw
+
     def close(self) -> None:
         """Make everything durable and close the files. Where that fails, clients are told at their next flush too."""
         try:
@@ -64,8 +79,22 @@ class ChainExport:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill `buffer` from `offset`."""
-        with system_errors():
+        try:
             self._chain.read_into(offset, buffer)
+        except VhdError as error:  # as `system_errors` does, which would cost as much as the rest of a small read
+            raise OSError(error.number, str(error)) from error
+
+    def read_cached(self, offset: int, buffer: memoryview) -> bool:
+        """Fill `buffer` if no disk has to be waited for, and return whether it is filled."""
+        try:
+            return self._chain.read_cached(offset, buffer)
+        except VhdError as error:
+            raise OSError(error.number, str(error)) from error
+
+    def prefetch(self, offset: int, length: int) -> None:
+        """Let the system begin to read a range inside the disk."""
+        with system_errors():
+            self._chain.prefetch(offset, length)
 
     def write(self, offset: int, data: memoryview) -> None:
         """Write all of `data`; sectors that are written in part are read first."""
@@ -86,7 +115,7 @@ class ChainExport:
         self._chain.write(begin, whole)
 
     def write_zeros(self, offset: int, length: int, keep_room: bool) -> None:
-        """Make a range read as zeros: by holes where the leaf has data, by data where only a parent has."""
+        """Make a range read as zeros, which take no room unless it is to be kept."""
         with system_errors(), self._writing:
             begin = -(-offset // SECTOR) * SECTOR
             end = (offset + length) // SECTOR * SECTOR
@@ -97,36 +126,15 @@ class ChainExport:
                 self._write_bytes(offset, memoryview(bytes(begin - offset)))
             if end < offset + length:
                 self._write_bytes(end, memoryview(bytes(offset + length - end)))
-            for piece in list(self._chain.extents(begin, end - begin)) if begin < end else ():
-                if piece.file is None:
-                    continue
-                start, stop = piece.offset, piece.offset
-                if piece.depth == 0 and not keep_room:
-                    start, stop = self._punch(piece.file, piece.offset, piece.file_offset, piece.length)
-                self._write_zero_data(piece.offset, start)
-                self._write_zero_data(stop, piece.offset + piece.length)
-
-    def _punch(self, file: object, offset: int, place: int, length: int) -> tuple[int, int]:
-        """Return the range of the disk that is a hole now."""
-        if not isinstance(file, RealFile) or file.fixed_size:
-            return offset, offset
-        begin, end = punch(file.fileno(), place, length)
-        # The ends of a hole may lie inside sectors only if the place does.
-        return offset + begin - place, offset + end - place
-
-    def _write_zero_data(self, offset: int, end: int) -> None:
-        zeros = memoryview(bytes(min(CHUNK, end - offset)))
-        while offset < end:
-            part = zeros[: end - offset]
-            self._chain.write(offset, part)
-            offset += len(part)
+            if begin < end:
+                self._chain.write_zeros(begin, end - begin, keep_room)
 
     def trim(self, offset: int, length: int) -> None:
         """Give up the room that the range takes in the leaf; what only a parent holds stays as it is."""
         with system_errors(), self._writing:
             for piece in list(self._chain.extents(offset, length)):
-                if piece.file is not None and piece.depth == 0:
-                    self._punch(piece.file, piece.offset, piece.file_offset, piece.length)
+                if piece.depth == 0 and isinstance(piece.file, RealFile):
+                    piece.file.punch(piece.file_offset, piece.length)
 
     def flush(self) -> None:
         """Return when everything that was written is on stable storage."""

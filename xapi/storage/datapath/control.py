@@ -1,7 +1,7 @@
 """Talking to a datapath process: one JSON object a line, an answer for each, on a Unix socket of its own.
 
-Commands: `status`, `pause`, `resume`, `reopen`, `stop`. A pause belongs to the connection that asked for it: when that
-is lost, as with a toolstack that was killed, the disk goes on.
+Commands: `status`, `pause`, `resume`, `reopen`, `switch` (with `path`, `raw`, `note` and `text`), `stop`. A pause
+belongs to the connection that asked for it: when that is lost, as with a toolstack that was killed, the disk goes on.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Control:
             self._socket.close()
             raise ControlFailed(f"{path}: {error}") from error
 
-    def call(self, command: str) -> dict[str, Any]:
+    def call(self, command: str, **details: object) -> dict[str, Any]:
         """Give a command and return what it answers; ControlFailed, ControlGone."""
         try:
-            self._socket.sendall(json.dumps({"command": command}).encode() + b"\n")
+            self._socket.sendall(json.dumps({"command": command, **details}).encode() + b"\n")
             line = self._line()
         except (BrokenPipeError, ConnectionResetError) as error:
             raise ControlGone(f"{command}: {error}") from error

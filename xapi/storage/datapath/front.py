@@ -77,6 +77,14 @@ class ReaderExport:
         except StorageFailure as failure:
             raise OSError(errno.EIO, failure.text) from failure
 
+    def read_cached(self, offset: int, buffer: memoryview) -> bool:
+        """Fill `buffer`: what is asked for in a backup is read in its order, which the system foresees."""
+        self.read_into(offset, buffer)
+        return True
+
+    def prefetch(self, offset: int, length: int) -> None:
+        """Do nothing."""
+
     def status(self, offset: int, length: int, most: int) -> list[tuple[int, bool]]:
         """Return what the first pieces of a range are."""
         pieces: list[tuple[int, bool]] = []

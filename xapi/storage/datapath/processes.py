@@ -1,8 +1,9 @@
 """The datapath processes of this host: started, paused, stopped, and found again after a restart of the toolstack.
 
-Each disk that is served has a name made from its SR and its location. In the directory, `NAME.json` says what is
-served, `NAME` is the socket for clients and `NAME.control` that for commands. A process lives as long as somebody has
-its disk open, whatever becomes of the toolstack.
+A process gets a name, made from the SR and the location of the disk that it serves first. In the directory, `NAME` is
+its socket for clients, `NAME.control` that for commands, and `NAME.json` says what it serves now: a process can be
+switched to another disk under its clients. It lives as long as somebody has its disk open, whatever becomes of the
+toolstack.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import hashlib
 import json
 import logging
 import os
+import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +31,9 @@ CONTROL_SUFFIX = ".control"
 RECORD_SUFFIX = ".json"
 START_SECONDS = 60.0
 MODULE = "xapi.storage.datapath"
+NAME = re.compile("[0-9a-f]{24}")
+Switch = Callable[[str, str, FileBackend], None]
+"""Lets a paused process serve another disk: the UUID of its SR, its location, and where its data are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Served:
 
     @property
     def name(self) -> str:
-        """The name of its sockets: short, for these may not have long ones."""
+        """The name of a process that serves this first: short, for sockets may not have long ones."""
         key = "\0".join((self.sr_uuid, self.location, str(self.read_only)))
         return hashlib.sha256(key.encode()).hexdigest()[:24]
 
@@ -60,10 +65,15 @@ class Served:
 
 @dataclass
 class Process:
-    """One process, and how many have its disk open since the toolstack started."""
+    """One process, the name of its sockets, and how many have its disk open since the toolstack started.
 
+    While somebody holds its clients, it is not revived.
+    """
+
+    name: str
     served: Served
     users: int = 0
+    holders: int = 0
 
 
 class DataPathProcesses:
@@ -76,21 +86,23 @@ class DataPathProcesses:
         self._lock = Lock()
         self._processes: dict[str, Process] = {}
         self._turns: dict[tuple[str, str], AbstractContextManager[bool]] = {}
-        self._adopt()
+        self.found_paths = self._adopt()
+        """Where the data are that processes served when the toolstack started, those included that had died."""
 
-    def _adopt(self) -> None:
-        """Find the processes that an earlier toolstack has left at work, and clear away what dead ones left."""
+    def _adopt(self) -> frozenset[str]:
+        """Find the processes that an earlier toolstack has left, at work or dead, and return where their data are."""
+        found = set()
         for path in sorted(self._directory.glob(f"*{RECORD_SUFFIX}")):
             served = Served.parse(path.read_bytes())
-            if served is None or path.stem != served.name:
+            if served is None or not NAME.fullmatch(path.stem):
                 path.unlink()
                 continue
-            process = Process(served)
-            if self._alive(process):
-                LOG.info("disk %s is still being served", served.location)
-                self._processes[served.name] = process
-            else:
-                self._clear(served.name)
+            found.add(served.path)
+            # One that has died keeps its name, by which its guest looks for it, until it is known whether that lives.
+            process = self._processes[served.name] = Process(path.stem, served)
+            alive = self._alive(process)
+            LOG.info("disk %s is %s", served.location, "still being served" if alive else "served no more")
+        return frozenset(found)
 
     def _turn(self, sr_uuid: str, location: str) -> AbstractContextManager[bool]:
         """Return the lock of a disk: nobody begins to serve it while it is paused, served or not."""
@@ -111,7 +123,7 @@ class DataPathProcesses:
                 os.unlink(path)
 
     def _control(self, process: Process) -> Control:
-        return Control(self._socket(process.served.name) + CONTROL_SUFFIX)
+        return Control(self._socket(process.name) + CONTROL_SUFFIX)
 
     def _alive(self, process: Process) -> bool:
         try:
@@ -125,20 +137,31 @@ class DataPathProcesses:
 
     # Serving
 
+    def serves(self, sr_uuid: str, location: str, read_only: bool) -> bool:
+        """Whether a process serves the disk now, or did so when it died."""
+        return self._find(sr_uuid, location, read_only) is not None
+
+    def place(self, sr_uuid: str, location: str, read_only: bool) -> NbdBackend:
+        """Say where a disk is served, or will be."""
+        process = self._find(sr_uuid, location, read_only)
+        name = process.name if process is not None else Served(sr_uuid, location, "", "", read_only).name
+        return NbdBackend(self._socket(name), "", read_only)
+
     def open(self, sr_uuid: str, location: str, backend: FileBackend) -> NbdBackend:
         """Serve a disk, and say where; a disk that is served already gets one user more. VdiUnavailable."""
         served = Served(sr_uuid, location, backend.path, backend.format, backend.read_only)
         with self._turn(sr_uuid, location):
-            process = self._find(sr_uuid, location, backend.read_only) or Process(served)
+            process = self._find(sr_uuid, location, backend.read_only) or Process(served.name, served)
             if not self._alive(process):
-                self._start(served)
+                process.served = served
+                self._start(process)
             process.users += 1
             with self._lock:
                 self._processes[served.name] = process
-        return NbdBackend(self._socket(served.name), "", backend.read_only)
+            return NbdBackend(self._socket(process.name), "", backend.read_only)
 
-    def _start(self, served: Served) -> None:
-        name = served.name
+    def _start(self, process: Process) -> None:
+        name, served = process.name, process.served
         self._clear(name)
         write_atomically(self._record(name), json.dumps(asdict(served)).encode(), 0o600)
         command = [self._python, "-m", MODULE, "--detach", "--chain", served.path, "--socket", self._socket(name)]
@@ -162,7 +185,7 @@ class DataPathProcesses:
                 self._stop(process)
 
     def _stop(self, process: Process) -> None:
-        name = process.served.name
+        name = process.name
         try:
             with self._control(process) as control:
                 control.call("stop")
@@ -172,26 +195,38 @@ class DataPathProcesses:
             raise StorageFailure(f"the datapath of disk {process.served.location} does not stop: {error}") from error
         self._clear(name)
         with self._lock:
-            self._processes.pop(name, None)
+            self._processes.pop(process.served.name, None)
 
     def close_unused(self) -> None:
-        """Stop the processes that were found at the start and that nobody has opened again since."""
+        """Stop the processes that were found at the start and that nobody has opened again since.
+
+        One that does not obey is told to the log.
+        """
         for process in self._all():
             with self._turn(process.served.sr_uuid, process.served.location):
-                if process.users == 0:
+                if process.users:
+                    continue
+                try:
                     self._stop(process)
+                except StorageFailure as error:
+                    LOG.error("%s", error)
 
     def revive(self) -> tuple[str, ...]:
         """Start anew what has died while it was in use, and return the locations of these disks.
 
-        Clients find it again under the same name.
+        Clients find it again under the same name. One that cannot be started is told to the log, and tried again at the
+        next call.
         """
         revived = []
         for process in self._all():
             with self._turn(process.served.sr_uuid, process.served.location):
-                if process.users and not self._alive(process):
+                if process.users and not process.holders and not self._alive(process):
                     LOG.error("the datapath of disk %s has died; it is started anew", process.served.location)
-                    self._start(process.served)
+                    try:
+                        self._start(process)
+                    except VdiUnavailable as error:
+                        LOG.error("%s", error)
+                        continue
                     revived.append(process.served.location)
         return tuple(revived)
 
@@ -204,12 +239,15 @@ class DataPathProcesses:
             return self._processes.get(Served(sr_uuid, location, "", "", read_only).name)
 
     def status(self, sr_uuid: str, location: str, read_only: bool = False) -> Mapping[str, object] | None:
-        """Return what the process that serves a disk says of itself, None if there is none."""
+        """Return what the process that serves a disk says of itself, None if there is none, or one that has died."""
         process = self._find(sr_uuid, location, read_only)
         if process is None:
             return None
-        with self._control(process) as control:
-            return control.call("status")
+        try:
+            with self._control(process) as control:
+                return control.call("status")
+        except ControlGone:
+            return None
 
     # Pausing
 
@@ -227,7 +265,59 @@ class DataPathProcesses:
             yield
 
     @contextmanager
-    def _paused(self, process: Process) -> Iterator[None]:
+    def held(self, sr_uuid: str, location: str, read_only: bool) -> Iterator[Switch]:
+        """While inside, no request reaches the disk; with the function, clients go on with another disk on leaving.
+
+        That disk has to hold the same and to be no smaller. If the block is left by an exception, clients go on with
+        the old one. A process that has died is switched as well: its next one serves the other disk. VdiUnavailable.
+
+        The caller sees to it that nobody opens or closes the disk meanwhile; drivers may work on it.
+        """
+        with ExitStack() as stack:
+            with self._turn(sr_uuid, location):
+                process = self._find(sr_uuid, location, read_only)
+                if process is None:
+                    raise VdiUnavailable(location, "nobody serves it")
+                process.holders += 1
+                stack.callback(self._hold_less, process)
+                control = stack.enter_context(self._paused(process))
+            old = process.served
+
+            def switch(to_sr: str, to_location: str, backend: FileBackend) -> None:
+                wanted = Served(to_sr, to_location, backend.path, backend.format, backend.read_only)
+                self._switch(process, control, wanted)
+
+            try:
+                yield switch
+            except BaseException:
+                if process.served is not old:
+                    self._switch(process, control, old)
+                raise
+
+    def _hold_less(self, process: Process) -> None:
+        with self._lock:
+            process.holders -= 1
+
+    def _switch(self, process: Process, control: Control | None, served: Served) -> None:
+        record, text = self._record(process.name), json.dumps(asdict(served))
+        try:
+            if control is not None:
+                control.call("switch", path=served.path, raw=served.format == "raw", note=str(record), text=text)
+        except ControlGone as error:
+            LOG.error("the datapath of disk %s has died in a pause: %s", process.served.location, error)
+            control = None
+        except ControlFailed as error:
+            raise VdiUnavailable(served.location, f"its guest cannot go over to it: {error}") from error
+        if control is None:
+            write_atomically(record, text.encode(), 0o600)
+        with self._lock:
+            del self._processes[process.served.name]
+            process.served = served
+            self._processes[served.name] = process
+
+    @contextmanager
+    def _paused(self, process: Process) -> Iterator[Control | None]:
+        """Pause a process, which is reached through what this gives; None stands for one that has died."""
         location = process.served.location
         with ExitStack() as stack:
             control: Control | None = None
@@ -238,7 +328,7 @@ class DataPathProcesses:
                 control = None  # it has died, and will open the files when it is started anew
             except ControlFailed as error:
                 raise VdiUnavailable(location, f"its datapath cannot be paused: {error}") from error
-            yield
+            yield control
             if control is None:
                 return
             try:

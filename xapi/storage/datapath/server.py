@@ -6,12 +6,14 @@ closes the files. To resume is to open them by their names and to let the locks 
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from threading import Condition, Event, Thread
 from typing import Any
 
@@ -20,6 +22,7 @@ from xapi.storage.datapath.control import parse_line, read_line
 from xapi.storage.datapath.nbd.connection import Connection
 from xapi.storage.datapath.nbd.export import Export
 from xapi.storage.datapath.nbd.negotiation import Negotiation
+from xapi.system.atomic_file import write_atomically
 
 LOG = logging.getLogger("xapi.storage.datapath")
 MOST_CLIENTS = 64
@@ -70,6 +73,7 @@ class DiskServer:
     def __init__(self, path: str, raw: bool, read_only: bool, names: Sequence[str] = ("",)) -> None:
         self._export = ChainExport(path, raw, read_only)
         self._path = path
+        self._raw = raw
         self._names = names
         self._changed = Condition()
         self._clients: set[Connection] = set()
@@ -123,6 +127,23 @@ class DiskServer:
                     client.lock.release()
             self._pauses -= 1
 
+    def switch(self, path: str, raw: bool, note: Path, text: str) -> None:
+        """Serve another disk, which holds the same, from the end of the pause on; OSError, with nothing changed.
+
+        That it is so is noted durably before it is so: a toolstack that is gone then can find out what its guest uses.
+        """
+        with self._changed:
+            if not self._pauses or self._closed:
+                raise OSError(errno.EBUSY, "only a paused disk can be switched")
+            before = self._path, self._raw
+            self._export.become(path, raw)
+            try:
+                write_atomically(note, text.encode(), 0o600)
+            except OSError:
+                self._export.become(*before)
+                raise
+            self._path, self._raw = path, raw
+
     def close(self) -> None:
         """End: requests under way are done, everything is durable, clients are hung up on."""
         with self._changed:
@@ -148,13 +169,14 @@ class DiskServer:
                 line, rest = read_line(sock, rest)
                 if not line:
                     break
-                command = parse_line(line).get("command")
+                parsed = parse_line(line)
+                command = parsed.get("command")
                 if command == "pause":
                     pauses += 1
                     self.pause()
                 elif command == "resume" and pauses == 0:
                     command = "resume of what was not paused"
-                answer = self._answer(str(command))
+                answer = self._answer(str(command), parsed)
                 pauses -= command == "resume" and answer["ok"]
                 sock.sendall(json.dumps(answer).encode() + b"\n")
                 if command == "stop":
@@ -171,7 +193,7 @@ class DiskServer:
                 LOG.error("%s cannot be opened, and its guest waits: %s", self._path, error)
                 self.stopped.wait(RETRY_SECONDS)
 
-    def _answer(self, command: str) -> dict[str, Any]:
+    def _answer(self, command: str, details: Mapping[str, Any]) -> dict[str, Any]:
         try:
             match command:
                 case "pause":
@@ -181,6 +203,9 @@ class DiskServer:
                 case "reopen":
                     self.pause()
                     self.resume()
+                case "switch":
+                    note, text = Path(str(details.get("note"))), str(details.get("text"))
+                    self.switch(str(details.get("path")), details.get("raw") is True, note, text)
                 case "stop":
                     self.close()
                 case "status":

@@ -9,12 +9,9 @@ from __future__ import annotations
 import os
 from contextlib import closing
 
-from xapi.storage.coalesce.journal import recover_merges
-from xapi.storage.file.change_logs import drop_log
 from xapi.storage.file.directory import (
     FORK_NAME,
     IMAGE_NAME,
-    LOG_NAME,
     RECORD_NAME,
     RESIZE_NAME,
     TEMPORARY_NAME,
@@ -22,16 +19,14 @@ from xapi.storage.file.directory import (
 )
 from xapi.storage.file.fork import make_child, recover_forks, set_hidden
 from xapi.storage.file.record import VdiRecord, load_record, save_record
-from xapi.storage.file.tree import Node, Tree
+from xapi.storage.file.tree import Tree
+from xapi.storage.images.tree import Node
 from xapi.storage.vhd.create import create_dynamic
 from xapi.storage.vhd.errors import JournalError, VhdError
 from xapi.storage.vhd.file import RealFile
 from xapi.storage.vhd.image import Vhd
 from xapi.storage.vhd.journal import revert
 from xapi.storage.vhd.resize import grow
-
-TABLE_PIECE = 256 << 10
-UNUSED_ENTRIES = b"\xff" * TABLE_PIECE
 
 
 def create_image(directory: Directory, uuid: str, format: str, size: int, record: VdiRecord) -> None:
@@ -65,27 +60,6 @@ def add_child(directory: Directory, parent: str, uuid: str, record: VdiRecord) -
         directory.remove(directory.record(uuid))
         raise
     directory.sync()
-
-
-def is_empty_child(directory: Directory, node: Node, tree: Tree) -> bool:
-    """Whether an image adds nothing to what its hidden parent holds, so that another child of that is its equal."""
-    parent = tree.look(node.parent) if node.parent else None
-    if parent is None or not parent.hidden or parent.format != "vhd" or parent.size != node.size:
-        return False
-    with closing(directory.open(node.path, False)) as file:
-        return has_no_blocks(Vhd.open(file))
-
-
-def has_no_blocks(vhd: Vhd) -> bool:
-    """Whether a dynamic disk holds nothing itself; reads its block table up to the first block only."""
-    at, left = vhd.header.table_offset, vhd.blocks * 4
-    while left:
-        part = vhd.file.pread(min(left, TABLE_PIECE), at)
-        if part != UNUSED_ENTRIES[: len(part)] or not part:
-            return False
-        at += len(part)
-        left -= len(part)
-    return True
 
 
 def grow_image(directory: Directory, node: Node, size: int) -> None:
@@ -157,35 +131,21 @@ def remove_image(directory: Directory, tree: Tree, node: Node, keep_record: bool
     directory.sync()
 
 
-def recover(directory: Directory, tree: Tree) -> None:
-    """Finish or take back what was cut short, and clear away what belongs to nothing."""
+def recover_files(directory: Directory) -> None:
+    """Finish or take back every split and resize that was cut short, and remove temporary files."""
     names = directory.names()
-    recover_forks(directory, [match[1] for name in names if (match := FORK_NAME.fullmatch(name))])
+    # What is in the way goes first: finishing a split may want room.
+    for name in filter(TEMPORARY_NAME.fullmatch, names):
+        directory.remove(os.path.join(directory.path, name))
     for name in names:
         if match := RESIZE_NAME.fullmatch(name):
             _revert(directory, match[1])
-        elif TEMPORARY_NAME.fullmatch(name):
-            directory.remove(os.path.join(directory.path, name))
-    tree.refresh()
-    recover_merges(directory, tree)
-    for node in tree.unused():
-        remove_image(directory, tree, node)
+    recover_forks(directory, [match[1] for name in names if (match := FORK_NAME.fullmatch(name))])
+
+
+def clear_orphans(directory: Directory, logs: frozenset[str]) -> frozenset[str]:
+    """Remove the records that belong to no image, and return those of `logs` that belong to none either."""
     names = directory.names()
-    logs = {match[1] for name in names if (match := LOG_NAME.fullmatch(name))}
-    for uuid in logs:
-        if load_record(directory, uuid).type == "cbt_metadata":
-            _finish_destroying_data(directory, tree, uuid)
-    _clear_orphans(directory, names, logs)
-    directory.sync()
-
-
-def _finish_destroying_data(directory: Directory, tree: Tree, uuid: str) -> None:
-    node = tree.look(uuid)
-    if node is not None and not tree.children(uuid):
-        remove_image(directory, tree, node, keep_record=True)
-
-
-def _clear_orphans(directory: Directory, names: list[str], logs: set[str]) -> None:
     images = {match[1] for name in names if (match := IMAGE_NAME.fullmatch(name))}
     kept = set()
     for name in names:
@@ -197,5 +157,4 @@ def _clear_orphans(directory: Directory, names: list[str], logs: set[str]) -> No
             kept.add(match[1])
         else:
             directory.remove(directory.record(match[1]))
-    for uuid in logs - images - kept:
-        drop_log(directory, uuid)
+    return logs - images - kept

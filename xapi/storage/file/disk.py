@@ -10,8 +10,8 @@ from xapi.storage.facts import Extent
 from xapi.storage.failures import translated
 from xapi.storage.vhd.chain import CHUNK, Chain
 from xapi.storage.vhd.file import RealFile
-
-ZEROS = bytes(CHUNK)
+from xapi.storage.writeback import EVERY, begin_writeback
+from xapi.storage.zeros import is_zero
 
 
 class ChainDisk:
@@ -24,6 +24,7 @@ class ChainDisk:
         self._release = release
         self._writable = writable
         self._open = True
+        self._unwritten = 0
 
     @property
     def size(self) -> int:
@@ -62,11 +63,19 @@ class ChainDisk:
             done = 0
             while done < len(view):
                 part = view[done : done + CHUNK - (offset + done) % CHUNK]
-                if part == ZEROS[: len(part)]:
+                if is_zero(part):
                     self._chain.write_zeros(offset + done, len(part))
                 else:
                     self._chain.write(offset + done, part)
+                    self._wrote(len(part))
                 done += len(part)
+
+    def _wrote(self, count: int) -> None:
+        self._unwritten += count
+        file = self._chain.leaf.file
+        if self._unwritten >= EVERY and isinstance(file, RealFile):
+            self._unwritten = 0
+            begin_writeback(file.fileno())
 
     def write_zeros(self, offset: int, length: int) -> None:
         """Make a range read as zeros."""

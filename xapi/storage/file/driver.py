@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import stat
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ from xapi.storage.mounts import Mounter, SystemMounter, mount_table
 from xapi.storage.probe_text import sr_list_of
 from xapi.system.command import CommandFailed, run
 
+LOG = logging.getLogger("xapi.storage")
 FILE_FEATURES: Mapping[Feature, int] = dict.fromkeys(
     (
         Feature.SR_PROBE,
@@ -45,6 +47,7 @@ FILE_FEATURES: Mapping[Feature, int] = dict.fromkeys(
         Feature.VDI_GENERATE_CONFIG,
         Feature.VDI_MIRROR,
         Feature.VDI_CONFIG_CBT,
+        Feature.VDI_RESET_ON_BOOT,
         Feature.ATOMIC_PAUSE,
         Feature.THIN_PROVISIONING,
     ),
@@ -237,8 +240,12 @@ class ExtDriver:
     def _mount(self, device: str, target: str) -> None:
         options = ("noatime",) if stat.S_ISBLK(os.stat(device).st_mode) else ("noatime", "loop")
         try:
-            # 1 and 2 are errors that were corrected.
-            run(["fsck.ext4", "-p", "--", device], timeout=MAKE_FILE_SYSTEM_TIMEOUT, accept=(0, 1, 2))
+            if is_read_only(device):
+                LOG.warning("%s can only be read, and so can the SR on it", device)
+                options = (*options, "ro", "noload")
+            else:
+                # 1 and 2 are errors that were corrected.
+                run(["fsck.ext4", "-p", "--", device], timeout=MAKE_FILE_SYSTEM_TIMEOUT, accept=(0, 1, 2))
             self._mounter.mount("ext4", device, target, options)
         except CommandFailed as error:
             raise SrUnavailable(f"{device} cannot be mounted: {error}", MOUNT_FAILED) from error
@@ -262,6 +269,16 @@ def check_device(device: str) -> int:
         raise InvalidConfiguration("device", f"{device} is no block device", DEVICE_INVALID)
     with open(device, "rb") as file:
         return file.seek(0, os.SEEK_END)
+
+
+def is_read_only(device: str) -> bool:
+    """Whether the kernel says that a device cannot be written to, or an image file must not be."""
+    found = os.stat(device)
+    if not stat.S_ISBLK(found.st_mode):
+        return not os.access(device, os.W_OK)
+    attribute = f"/sys/dev/block/{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}/ro"
+    with open(attribute, encoding="ascii") as file:
+        return file.read().strip() == "1"
 
 
 def check_not_mounted(device: str) -> None:

@@ -70,8 +70,13 @@ class Fork:
         """Return a split with a new name for the hidden parent."""
         return cls(leaf, child, str(uuids.uuid4()), tracked, size)
 
-    def run(self, directory: Directory, record: VdiRecord, log: ChangeLog | None) -> None:
-        """Do it, from journal to journal; errors of system and format leave everything as it was."""
+    def run(self, directory: Directory, record: VdiRecord | None, log: ChangeLog | None) -> None:
+        """Do it, from journal to journal; errors of system and format leave everything as it was.
+
+        Without a record there is no new disk: `leaf` is the only child of `base`.
+        """
+        if os.path.lexists(directory.fork_journal(self.leaf)):  # of a split that could not be settled for want of room
+            recover_forks(directory, [self.leaf])
         write_atomically(Path(directory.fork_journal(self.leaf)), json.dumps(asdict(self)).encode())
         try:
             self._prepare(directory, record, log)
@@ -81,11 +86,12 @@ class Fork:
             raise
         self.finish(directory)
 
-    def _prepare(self, directory: Directory, record: VdiRecord, log: ChangeLog | None) -> None:
+    def _prepare(self, directory: Directory, record: VdiRecord | None, log: ChangeLog | None) -> None:
         os.link(directory.image(self.leaf), directory.image(self.base))
-        make_child(directory, self.base, self.child, final=True)
+        if record is not None:
+            make_child(directory, self.base, self.child, final=True)
+            save_record(directory, self.child, record)
         make_child(directory, self.base, self.leaf)
-        save_record(directory, self.child, record)
         if log is not None:
             write_atomically(Path(directory.log(self.child)), log.encode())
         directory.sync()

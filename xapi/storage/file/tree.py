@@ -7,36 +7,16 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 from xapi.storage.file.directory import IMAGE_NAME, LOG_NAME, Directory
+from xapi.storage.images.tree import ImageTree, Node
 from xapi.storage.vhd.errors import VhdError
 from xapi.storage.vhd.image import Vhd
 from xapi.storage.vhd.parents import parent_paths
 
-Stamp = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """One image file. `trouble` says why it cannot be used, and is empty for a good one; sizes in bytes.
-
-    `parent` is the UUID of the image that it depends on, empty for none. A damaged file's parent is not known.
-    """
-
-    uuid: str
-    path: str
-    format: str
-    size: int = 0
-    utilisation: int = 0
-    hidden: bool = False
-    parent: str = ""
-    trouble: str = ""
-
 
 def read_node(directory: Directory, uuid: str, format: str, found: os.stat_result) -> Node:
-    """Look into an image file; whatever is wrong with it is in the node's `trouble`."""
+    """Look into an image file; whatever is wrong with it is in the node's `trouble`. Errors of the system pass."""
     path = directory.image(uuid, format)
     if format == "raw":
         return Node(uuid, path, format, found.st_size, found.st_blocks * 512)
@@ -53,8 +33,6 @@ def read_node(directory: Directory, uuid: str, format: str, found: os.stat_resul
             file.close()
     except VhdError as error:
         return Node(uuid, path, format, 0, found.st_size, trouble=error.reason)
-    except OSError as error:
-        return Node(uuid, path, format, 0, found.st_size, trouble=error.strerror or str(error))
 
 
 def _parent(directory: Directory, vhd: Vhd) -> str:
@@ -67,16 +45,12 @@ def _parent(directory: Directory, vhd: Vhd) -> str:
     return ""
 
 
-class Tree:
-    """The images of a directory and their dependence. Not safe for several threads: the SR's lock is held."""
+class Tree(ImageTree):
+    """The images of a directory."""
 
     def __init__(self, directory: Directory) -> None:
+        super().__init__()
         self._directory = directory
-        self._nodes: dict[str, Node] = {}
-        self._stamps: dict[str, Stamp] = {}
-        self._children: dict[str, set[str]] = {}
-        self._logs: set[str] = set()
-        self._troubled: set[str] = set()
 
     def refresh(self) -> None:
         """Look at everything in the directory; errors of the system for a directory that cannot be read."""
@@ -113,84 +87,14 @@ class Tree:
         self._forget(uuid)
         return None
 
-    def reread(self, uuid: str) -> Node | None:
-        """Return what one image is now, even if a change to it was too quick to show in its times."""
-        self._forget(uuid)
-        return self.look(uuid)
-
     def _update(self, uuid: str, format: str, found: os.stat_result) -> Node:
-        stamp = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
-        known = self._nodes.get(uuid)
-        if known is not None and known.format == format and self._stamps[uuid] == stamp:
+        stamp = (format, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        known = self._known(uuid, stamp)
+        if known is not None:
             return known
-        node = read_node(self._directory, uuid, format, found)
-        self._forget(uuid)
-        self._nodes[uuid] = node
-        self._stamps[uuid] = stamp
-        if node.parent:
-            self._children.setdefault(node.parent, set()).add(uuid)
-        if node.trouble:
-            self._troubled.add(uuid)
-        return node
-
-    def _forget(self, uuid: str) -> None:
-        node = self._nodes.pop(uuid, None)
-        self._stamps.pop(uuid, None)
-        self._troubled.discard(uuid)
-        if node is not None and node.parent:
-            siblings = self._children[node.parent]
-            siblings.discard(uuid)
-            if not siblings:
-                del self._children[node.parent]
-
-    def nodes(self) -> tuple[Node, ...]:
-        """Return all images, as they were when they were last looked at."""
-        return tuple(self._nodes.values())
-
-    def logs(self) -> frozenset[str]:
-        """Return the UUIDs that have a record of changed blocks, as of the last refresh."""
-        return frozenset(self._logs)
-
-    def children(self, uuid: str) -> frozenset[str]:
-        """Return the images that depend directly on one."""
-        return frozenset(self._children.get(uuid, ()))
-
-    def ancestors(self, node: Node) -> Iterator[Node]:
-        """Yield the node, its parent and so on, looked at now; stops at a parent that is missing or seen before."""
-        seen: set[str] = set()
-        current: Node | None = node
-        while current is not None and current.uuid not in seen:
-            seen.add(current.uuid)
-            yield current
-            current = self.look(current.parent) if current.parent else None
-
-    def trouble(self, node: Node) -> str:
-        """Return why a disk cannot be used, looking at all that it depends on; empty if it can."""
-        last = node
-        for last in self.ancestors(node):
-            if last.trouble:
-                return last.trouble if last is node else f"its ancestor {last.uuid} is damaged: {last.trouble}"
-        if last.parent:
-            return f"its ancestor {last.parent} is missing, or its parents form a loop"
-        return ""
-
-    def is_whole(self, node: Node) -> bool:
-        """Whether a disk and all that it depends on were in order when they were last looked at."""
-        seen: set[str] = set()
-        current: Node | None = node
-        while current is not None and not current.trouble and current.uuid not in seen:
-            if not current.parent:
-                return True
-            seen.add(current.uuid)
-            current = self._nodes.get(current.parent)
-        return False
-
-    def all_parents_known(self) -> bool:
-        """Whether no damaged image could depend on one that seems unused."""
-        return not self._troubled
-
-    def unused(self) -> list[Node]:
-        """Return the hidden images that nothing depends on: garbage. None at all if a damaged one might need them."""
-        if not self.all_parents_known():
-            return []
-        return [node for node in self._nodes.values() if node.hidden and node.uuid not in self._children]
+        try:
+            return self._keep(read_node(self._directory, uuid, format, found), stamp)
+        except OSError as error:
+            # Perhaps not the file is damaged but what it lies on, and only for now: it is looked into each time.
+            path, why = self._directory.image(uuid, format), error.strerror or str(error)
+            return self._keep(Node(uuid, path, format, 0, found.st_size, trouble=why), ())

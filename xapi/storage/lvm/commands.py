@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xapi.storage.lvm.volumes import DEVICE_FIELDS, GROUP_FIELDS, HIDDEN_TAG, VOLUME_FIELDS
+from xapi.storage.lvm.volumes import DEVICE_FIELDS, GROUP_FIELDS, HIDDEN_TAG, NAME_TAG, VOLUME_FIELDS, short_name
 
 REPORT = ("--reportformat", "json", "--units", "b", "-o")
 
@@ -20,8 +20,12 @@ def show_group(group: str) -> list[str]:
 
 
 def create_group(group: str, devices: Sequence[str]) -> list[str]:
-    """Make a volume group on devices, with room before the data that keeps it aligned."""
-    return ["vgcreate", "--metadatasize", "10M", "--physicalextentsize", "4M", "--", group, *devices]
+    """Make a volume group on devices over whatever is there, with room before the data that keeps it aligned.
+
+    A host that boots leaves its volumes alone: each is active while somebody has its disk, on one of the hosts.
+    """
+    sizes = ["--metadatasize", "10M", "--physicalextentsize", "4M"]
+    return ["vgcreate", "--yes", "--setautoactivation", "n", *sizes, "--", group, *devices]
 
 
 def list_devices() -> list[str]:
@@ -35,15 +39,19 @@ def remove_group(group: str) -> list[str]:
 
 
 def create_volume(group: str, name: str, size: int, tag: str = "", active: bool = True) -> list[str]:
-    """Make a logical volume of `size` bytes, whose beginning is made to forget what was there."""
+    """Make a logical volume of `size` bytes, whose beginning is made to forget what was there.
+
+    A name that is too long for LVM is kept in a tag.
+    """
+    short = short_name(group, name)
     activation = ["--wipesignatures", "n"] if active else ["--activate", "n", "--zero", "n"]
-    tags = ["--addtag", tag] if tag else []
-    return ["lvcreate", "--yes", "--name", name, "--size", f"{size}B", *activation, *tags, "--", group]
+    tags = [*(["--addtag", tag] if tag else []), *(["--addtag", NAME_TAG + name] if short != name else [])]
+    return ["lvcreate", "--yes", "--name", short, "--size", f"{size}B", *activation, *tags, "--", group]
 
 
 def remove_volume(group: str, name: str) -> list[str]:
     """Remove a logical volume."""
-    return ["lvremove", "--yes", "--", f"{group}/{name}"]
+    return ["lvremove", "--yes", "--", f"{group}/{short_name(group, name)}"]
 
 
 def rename_volume(group: str, name: str, new_name: str) -> list[str]:
@@ -64,6 +72,11 @@ def activate_volume(group: str, name: str) -> list[str]:
 def deactivate_volume(group: str, name: str) -> list[str]:
     """Make a logical volume's device go."""
     return ["lvchange", "--activate", "n", "--", f"{group}/{name}"]
+
+
+def permit_writing(group: str, name: str) -> list[str]:
+    """Make a read-only logical volume one that can be written to."""
+    return ["lvchange", "--permission", "rw", "--", f"{group}/{name}"]
 
 
 def hide_volume(group: str, name: str, hidden: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -35,6 +36,7 @@ LVM_FEATURES: Mapping[Feature, int] = dict.fromkeys(
         Feature.VDI_SNAPSHOT,
         Feature.VDI_RESIZE,
         Feature.VDI_GENERATE_CONFIG,
+        Feature.VDI_CONFIG_CBT,
         Feature.VDI_MIRROR,
         Feature.ATOMIC_PAUSE,
     ),
@@ -65,8 +67,9 @@ class LvmGroups:
     def found(self, devices: tuple[str, ...] = ()) -> list[Device]:
         """Return the SRs that LVM finds, one time each; with `devices`, those that lie on one of these."""
         report = ask(self._runner, commands.list_devices(), PVS_FAILED).text
-        by_group = {device.sr_uuid: device for device in parse_devices(report) if not devices or device.path in devices}
-        return list(by_group.values())
+        wanted = {os.path.realpath(device) for device in devices}  # LVM has its own idea of which name is the best
+        lying = [device for device in parse_devices(report) if not wanted or os.path.realpath(device.path) in wanted]
+        return list({device.sr_uuid: device for device in lying}.values())
 
     def probe(self, configuration: Mapping[str, str], devices: tuple[str, ...]) -> tuple[ProbeResult, ...]:
         """Return the SRs on some devices, or that one can be made there."""

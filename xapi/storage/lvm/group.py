@@ -15,9 +15,11 @@ from xapi.storage.lvm.volumes import (
     VOLUME_NAME,
     Group,
     Volume,
+    device_name,
     group_name,
     parse_group,
     parse_volumes,
+    short_name,
     volume_names,
     whole_extents,
 )
@@ -83,7 +85,7 @@ class VolumeGroup:
 
     def path(self, name: str) -> str:
         """Return where the device of a volume is while it is active."""
-        return os.path.join(self._devices, self.name, name)
+        return os.path.join(self._devices, self.name, short_name(self.name, name))
 
     def is_active(self, name: str) -> bool:
         """Whether a volume has a device now."""
@@ -134,6 +136,10 @@ class VolumeGroup:
         """Tag a volume as an inner node of a chain, or take the tag away."""
         self._run(commands.hide_volume(self.name, name, hidden), CREATE)
 
+    def permit_writing(self, name: str) -> None:
+        """Let a volume be written to that was made read-only, as other toolstacks do with inner nodes."""
+        self._run(commands.permit_writing(self.name, name), ACTIVATE)
+
     def activate(self, name: str) -> None:
         """Give a volume a device."""
         self._run(commands.activate_volume(self.name, name), ACTIVATE)
@@ -174,7 +180,7 @@ class VolumeGroup:
     def name_in(self, path: str) -> str | None:
         """Return the disk of this group that a path names, as /dev/GROUP/VOLUME or as the device mapper spells it."""
         name = path.rsplit("/", 1)[-1]
-        mapped = self.name.replace("-", "--") + "-"
+        mapped = device_name(self.name, "")
         if name.startswith(mapped):
             name = name.removeprefix(mapped).replace("--", "-")
         elif os.path.dirname(path) != os.path.dirname(self.path(name)):

@@ -6,10 +6,19 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from xapi.storage.device_config import plain_text, server_name
+from xapi.storage.device_config import BAD_CHARACTER, plain_text, server_name
 from xapi.storage.errors import InvalidConfiguration, StorageFailure
 from xapi.storage.lvm.group import Runner
+from xapi.storage.lvm.iscsi_records import (
+    DISCOVERY_PREFIX,
+    NODE_PREFIX,
+    PLACES,
+    discovery_records,
+    node_records,
+    set_credentials,
+)
 from xapi.storage.lvm.scsi import Disk, describe_disk
 from xapi.storage.probe_text import Element, document
 from xapi.system.command import CommandFailed
@@ -17,6 +26,7 @@ from xapi.system.command import CommandFailed
 DEFAULT_PORT = 3260
 TARGET_MISSING, IQN_MISSING, PORT_BAD = 95, 96, 142
 DEVICE_FAILED, LOGIN_FAILED, LOGOUT_FAILED, DISCOVERY_FAILED = 67, 68, 69, 83
+LONGEST_SECRET = 255
 NO_SESSIONS = 21
 """The code with which iscsiadm ends where there is nothing to list."""
 IQN = re.compile(r"(iqn|eui|naa)\.[A-Za-z0-9.:_-]{1,220}")
@@ -51,9 +61,19 @@ def parse_targets(text: str, line: re.Pattern[str] = NODE) -> list[Target]:
     for each in text.splitlines():
         match = line.match(each.strip())
         address, _, port = match[1].rpartition(":") if match else ("", "", "")
-        if match and IQN.fullmatch(match[3]) and port.isascii() and port.isdigit():
-            found[Target(address.strip("[]"), int(port), int(match[2]), match[3])] = None
+        bare = address.strip("[]")
+        if match and IQN.fullmatch(match[3]) and port.isascii() and port.isdigit() and _is_server(bare):
+            found[Target(bare, int(port), int(match[2]), match[3])] = None
     return list(found)
+
+
+def _is_server(address: str) -> bool:
+    """Whether what a portal calls an address is one: it becomes part of a path."""
+    try:
+        server_name(address.partition("%")[0], "target")
+    except InvalidConfiguration:
+        return False
+    return "/" not in address
 
 
 def parse_sessions(text: str) -> list[Target]:
@@ -89,20 +109,14 @@ def discover(portal: str) -> list[str]:
     return ["iscsiadm", "-m", "discovery", "-t", "st", "-p", portal]
 
 
-def discovery_record(portal: str, operation: str, *settings: tuple[str, str]) -> list[str]:
-    """Make or change what is kept of a portal, for a discovery that needs a password."""
-    pairs = [part for name, value in settings for part in ("-n", f"discovery.sendtargets.auth.{name}", "-v", value)]
-    return ["iscsiadm", "-m", "discoverydb", "-t", "st", "-p", portal, "-o", operation, *pairs]
+def new_discovery_record(portal: str) -> list[str]:
+    """Have something kept of a portal, for a discovery that needs a password."""
+    return ["iscsiadm", "-m", "discoverydb", "-t", "st", "-p", portal, "-o", "new"]
 
 
 def discover_by_record(portal: str) -> list[str]:
     """List the targets of a portal, by what is kept of it."""
     return ["iscsiadm", "-m", "discoverydb", "-t", "st", "-p", portal, "--discover"]
-
-
-def set_node(target: Target, name: str, value: str) -> list[str]:
-    """Change a setting of a target."""
-    return ["iscsiadm", "-m", "node", "-T", target.iqn, "-p", target.portal, "-o", "update", "-n", name, "-v", value]
 
 
 def log_in(target: Target) -> list[str]:
@@ -138,19 +152,31 @@ class Settings:
             raise InvalidConfiguration("targetIQN", "is no name of a target", IQN_MISSING)
         credentials: dict[str, str] = {}
         for prefix, suffix in (("", ""), ("incoming_", "_in")):
-            user, password = (device_config.get(f"{prefix}chap{name}", "") for name in ("user", "password"))
-            if user and password:
+            names = (f"{prefix}chapuser", f"{prefix}chappassword")
+            if all(device_config.get(name) for name in names):
+                user, password = (_secret(device_config, name) for name in names)
                 credentials |= {f"username{suffix}": user, f"password{suffix}": password}
         scsi_id = device_config.get("SCSIid", "")
         return cls(address, int(port), iqn, scsi_id, credentials, device_config.get("multihomed") == "true")
 
 
-class Initiator:
-    """This host as an iSCSI initiator. `devices` is the directory of device files."""
+def _secret(device_config: Mapping[str, str], name: str) -> str:
+    """Return a value that is to be one line of a record, and read from there as it is."""
+    text = plain_text(device_config, name, BAD_CHARACTER)
+    if text != text.strip() or len(text) > LONGEST_SECRET:
+        raise InvalidConfiguration(
+            name, f"has spaces around it or more than {LONGEST_SECRET} characters", BAD_CHARACTER
+        )
+    return text
 
-    def __init__(self, runner: Runner, devices: str = "/dev") -> None:
+
+class Initiator:
+    """This host as an iSCSI initiator. `devices` is the directory of device files, `records` where it keeps its own."""
+
+    def __init__(self, runner: Runner, devices: str = "/dev", records: Sequence[str] = PLACES) -> None:
         self._runner = runner
         self._devices = devices
+        self._records = records
 
     def _run(self, argv: Sequence[str], number: int) -> str:
         try:
@@ -164,9 +190,35 @@ class Initiator:
         own = {name: text for name, text in settings.credentials.items() if not name.endswith("_in")}
         if not own:
             return parse_targets(self._run(discover(portal), DISCOVERY_FAILED))
-        self._run(discovery_record(portal, "new"), DISCOVERY_FAILED)
-        self._run(discovery_record(portal, "update", ("authmethod", "CHAP"), *own.items()), DISCOVERY_FAILED)
-        return parse_targets(self._run(discover_by_record(portal), LOGIN_FAILED))
+        try:
+            return self._discover_with_password(settings, own)
+        except StorageFailure as failure:
+            # Many targets want the password at the log-in only, and end a discovery that insists on showing it.
+            try:
+                return parse_targets(self._run(discover(portal), DISCOVERY_FAILED))
+            except StorageFailure:
+                raise failure from None
+
+    def _discover_with_password(self, settings: Settings, credentials: Mapping[str, str]) -> list[Target]:
+        portal = portal_of(settings.address, settings.port)
+        self._run(new_discovery_record(portal), DISCOVERY_FAILED)
+        files = discovery_records(self._records, settings.address, settings.port)
+        self._keep(files, DISCOVERY_PREFIX, credentials, portal)
+        try:
+            return parse_targets(self._run(discover_by_record(portal), LOGIN_FAILED))
+        finally:
+            # To remove the record would take those of the targets with it.
+            self._keep(files, DISCOVERY_PREFIX, {}, portal)
+
+    def _keep(self, files: Sequence[Path], prefix: str, credentials: Mapping[str, str], what: str) -> None:
+        """Write credentials where the initiator reads them, or take them away there."""
+        if credentials and not files:
+            raise StorageFailure(f"iSCSI: nothing is kept of {what} in {' or '.join(self._records)}", LOGIN_FAILED)
+        try:
+            for file in files:
+                set_credentials(file, prefix, credentials)
+        except OSError as error:
+            raise StorageFailure(f"iSCSI: what is kept of {what}: {error.strerror}", LOGIN_FAILED) from error
 
     def sessions(self) -> list[Target]:
         """Return the targets to which there are sessions."""
@@ -189,8 +241,8 @@ class Initiator:
 
         def disconnect() -> None:
             while begun:
-                self._run(log_out(begun[-1]), LOGOUT_FAILED)
-                begun.pop()
+                self._log_out(begun[-1])
+                self._set_credentials(begun.pop(), {})
 
         for target in wanted:
             if (target.portal, target.iqn) in there:
@@ -205,11 +257,23 @@ class Initiator:
         return disconnect
 
     def _log_in(self, target: Target, settings: Settings) -> None:
-        method = "CHAP" if settings.credentials else "None"
-        self._run(set_node(target, "node.session.auth.authmethod", method), LOGIN_FAILED)
-        for name, text in settings.credentials.items():
-            self._run(set_node(target, f"node.session.auth.{name}", text), LOGIN_FAILED)
-        self._run(log_in(target), LOGIN_FAILED)
+        self._set_credentials(target, settings.credentials)
+        try:
+            self._run(log_in(target), LOGIN_FAILED)
+        except StorageFailure:
+            self._set_credentials(target, {})
+            raise
+
+    def _log_out(self, target: Target) -> None:
+        try:
+            self._runner(log_out(target))
+        except CommandFailed as error:
+            if error.code != NO_SESSIONS:  # somebody else has ended it
+                raise StorageFailure(f"iSCSI: {error}", LOGOUT_FAILED) from error
+
+    def _set_credentials(self, target: Target, credentials: Mapping[str, str]) -> None:
+        files = node_records(self._records, target.iqn, target.address, target.port, target.group)
+        self._keep(files, NODE_PREFIX, credentials, target.iqn)
 
     def luns(self, settings: Settings) -> list[tuple[int, Disk]]:
         """Return the LUNs of the sessions to a target, each once, by their numbers."""

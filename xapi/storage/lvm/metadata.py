@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from html import unescape
 
-from xapi.storage.errors import StorageFailure
+from xapi.storage.errors import InvalidConfiguration, StorageFailure
 from xapi.storage.facts import EPOCH
 from xapi.storage.file.directory import is_uuid
 from xapi.storage.file.record import VdiRecord
@@ -34,6 +34,10 @@ NAMES = ("name_label", "name_description")
 ROOM_FOR_NAMES = SECTOR - len("<vdi>") - sum(2 * len(name) + len("<></>") for name in NAMES)
 TIME = "%Y%m%dT%H:%M:%SZ"
 METADATA_ERROR = 181
+OWN = frozenset(
+    (*NAMES, "uuid", "deleted", "is_a_snapshot", "snapshot_of", "snapshot_time", "type", "vdi_type", "read_only")
+) | {"managed", "metadata_of_pool", "sharable", "sm_config"}
+"""The elements that are written anew with a record."""
 Fields = dict[str, str]
 
 
@@ -102,12 +106,18 @@ class Metadata:
         """Return what is kept of each disk, by its UUID."""
         return {slot["uuid"]: slot for slot in self.slots if slot is not None}
 
-    def put(self, fields: Mapping[str, str]) -> int:
-        """Keep a disk, in its old slot or in the first that is free; return the slot's number."""
-        numbers = [number for number, slot in enumerate(self.slots) if slot and slot["uuid"] == fields["uuid"]]
+    def slot_for(self, uuid: str) -> int:
+        """Return the number of a disk's slot: the one that it has, else the first that is free, else one more."""
+        numbers = [number for number, slot in enumerate(self.slots) if slot and slot["uuid"] == uuid]
         free = [number for number, slot in enumerate(self.slots) if slot is None]
-        number = (numbers + free + [len(self.slots)])[0]
-        self.slots[number : number + 1] = [{"deleted": "0", **fields}]
+        return (numbers + free + [len(self.slots)])[0]
+
+    def put(self, fields: Mapping[str, str]) -> int:
+        """Keep a disk, and return the number of its slot. Elements that we do not know stay as they were."""
+        number = self.slot_for(fields["uuid"])
+        before = self.slots[number] if number < len(self.slots) else None
+        foreign = {name: text for name, text in (before or {}).items() if name not in OWN}
+        self.slots[number : number + 1] = [{**foreign, "deleted": "0", **fields}]
         return number
 
     def drop(self, uuid: str) -> int | None:
@@ -154,7 +164,7 @@ class Metadata:
 
 
 def fields_of(uuid: str, format: str, record: VdiRecord, managed: bool = True) -> Fields:
-    """Return the elements for a disk. What is ours alone (sharable, sm_config) is left out where there is no room."""
+    """Return the elements for a disk; InvalidConfiguration if its sm_config has no room among them."""
     fields = {
         "uuid": uuid,
         "name_label": record.name_label,
@@ -168,13 +178,16 @@ def fields_of(uuid: str, format: str, record: VdiRecord, managed: bool = True) -
         "managed": str(int(managed)),
         "metadata_of_pool": record.metadata_of_pool,
     }
-    own = {"sharable": "1"} if record.sharable else {}
+    if record.sharable:
+        fields["sharable"] = "1"
     if record.sm_config:
-        own["sm_config"] = json.dumps(dict(record.sm_config), separators=(",", ":"))
-    for name, text in own.items():
         taken = sum(len(element(key, value).encode()) for key, value in fields.items() if key not in NAMES)
-        if taken + len((element(name, text) + "<deleted>0</deleted></vdi>").encode()) <= SECTOR:
-            fields[name] = text
+        text = json.dumps(dict(record.sm_config), separators=(",", ":"))
+        room = SECTOR - taken - len(element("sm_config", "") + element("deleted", "0") + "</vdi>")
+        if len(escaped(text).encode()) > room:
+            reason = f"takes {len(escaped(text).encode())} bytes, and {room} is what the metadata volume has room for"
+            raise InvalidConfiguration("sm_config", reason, METADATA_ERROR)
+        fields["sm_config"] = text
     return fields
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from xapi.storage.errors import StorageFailure
 from xapi.storage.file.record import VdiRecord
 from xapi.storage.lvm.group import VolumeGroup
@@ -39,19 +41,29 @@ class Records:
     def rename(self, name_label: str, name_description: str) -> None:
         """Keep another name and description of the SR."""
         self._metadata.name_label, self._metadata.name_description = name_label, name_description
-        self._write(SECTOR, self._metadata.sr_sectors())
+        self._write((SECTOR, self._metadata.sr_sectors()))
 
     def get(self, uuid: str) -> VdiRecord:
         """Return what is kept of a disk, defaults for one that is not known."""
         fields = self._disks.get(uuid)
         return record_of(fields) if fields is not None else VdiRecord()
 
+    def uuids(self) -> set[str]:
+        """Return the disks of which something is kept."""
+        return set(self._disks)
+
+    def check(self, uuid: str, format: str, record: VdiRecord) -> None:
+        """Raise InvalidConfiguration if a disk's record, or that of a snapshot of it, has no room."""
+        fields_of(uuid, format, replace(record, is_a_snapshot=True, snapshot_of=uuid))
+
     def put(self, uuid: str, format: str, record: VdiRecord) -> None:
         """Keep a disk's record."""
-        number = self._metadata.put(fields_of(uuid, format, record))
-        slot = self._metadata.slots[number]
-        assert slot is not None
-        self._disks[uuid] = slot
+        fields = fields_of(uuid, format, record)
+        number = self._metadata.slot_for(uuid)
+        if SR_SECTORS * SECTOR + (number + 1) * VDI_SIZE > METADATA_SIZE:
+            raise StorageFailure("the metadata volume has no room for another disk", 44)
+        self._metadata.put(fields)
+        self._disks[uuid] = fields
         self._write_slot(number)
 
     def drop(self, uuid: str) -> None:
@@ -62,14 +74,12 @@ class Records:
             self._write_slot(number)
 
     def _write_slot(self, number: int) -> None:
-        offset = SR_SECTORS * SECTOR + number * VDI_SIZE
-        if offset + VDI_SIZE > METADATA_SIZE:
-            raise StorageFailure("the metadata volume has no room for another disk", 44)
         # The header comes last: it says how much of what is behind it counts.
-        self._write(offset, self._metadata.slot_sectors(number))
-        self._write(0, self._metadata.header())
+        offset = SR_SECTORS * SECTOR + number * VDI_SIZE
+        self._write((offset, self._metadata.slot_sectors(number)), (0, self._metadata.header()))
 
-    def _write(self, offset: int, data: bytes) -> None:
+    def _write(self, *pieces: tuple[int, bytes]) -> None:
         with self._group.opened(METADATA_VOLUME, writable=True) as file:
-            file.pwrite(data, offset)
-            file.flush()
+            for offset, data in pieces:
+                file.pwrite(data, offset)
+                file.flush()

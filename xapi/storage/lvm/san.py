@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
@@ -12,6 +12,7 @@ from xapi.storage.interface import DataPaths
 from xapi.storage.lvm.driver import ALLOCATION_HELP, LvmDriver, LvmGroups, allocation_of
 from xapi.storage.lvm.group import Runner, run_lvm
 from xapi.storage.lvm.iscsi import IQN_MISSING, Initiator, Settings, luns_document, targets_document
+from xapi.storage.lvm.iscsi_records import PLACES
 from xapi.storage.lvm.repository import LvmSr
 from xapi.storage.lvm.scsi import SCSI_ID_MISSING, device_of, devices_document, list_paths
 from xapi.storage.probe_text import sr_list_of
@@ -41,9 +42,11 @@ class LvmOverIscsi:
         is_shared=True,
     )
 
-    def __init__(self, state: str, runner: Runner = run_lvm, devices: str = "/dev") -> None:
+    def __init__(
+        self, state: str, runner: Runner = run_lvm, devices: str = "/dev", records: Sequence[str] = PLACES
+    ) -> None:
         self._groups = LvmGroups(self.type.name, state, runner, devices)
-        self._initiator = Initiator(runner, devices)
+        self._initiator = Initiator(runner, devices, records)
         self._devices = devices
 
     @contextmanager

@@ -1,56 +1,84 @@
 """Which disks a volume group holds, and which of them depend on which: LVM's list, and what the VHDs say themselves.
 
 A volume that is not active is made so for the moment in which its VHD is looked into; what was read is kept until LVM
-tells another size of the volume, or until the tree is told to forget it.
+tells another name or size of the volume, or until the tree is told to forget it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from xapi.storage.errors import StorageFailure
-from xapi.storage.file.tree import Node
+from xapi.storage.images.tree import ImageTree, Node
+from xapi.storage.lvm.change_logs import LOG_NAME
 from xapi.storage.lvm.group import VolumeGroup
 from xapi.storage.lvm.volumes import VOLUME_NAME, Volume
 from xapi.storage.vhd.errors import VhdError
 from xapi.storage.vhd.image import Vhd
 from xapi.storage.vhd.parents import parent_paths
 
-Stamp = tuple[str, int, bool]
 
+class VolumeTree(ImageTree):
+    """The disks of a volume group. With `remember` off, all is looked into anew after each refresh."""
 
-class VolumeTree:
-    """The disks of a volume group. Not safe for several threads: the SR's lock is held."""
-
-    def __init__(self, group: VolumeGroup) -> None:
+    def __init__(self, group: VolumeGroup, remember: bool = True) -> None:
+        super().__init__()
         self._group = group
+        self._remember = remember
+        self._complete = False
         self.volumes: dict[str, Volume] = {}
         self.names: list[str] = []
-        self._nodes: dict[str, tuple[Stamp, Node]] = {}
-        self._everything = False
 
     def refresh(self) -> None:
         """Ask LVM what there is."""
         self.volumes, self.names = self._group.look()
-        self._everything = False
-        for uuid in self._nodes.keys() - self.volumes.keys():
-            del self._nodes[uuid]
+        self._logs = {match[1] for name in self.names if (match := LOG_NAME.fullmatch(name))}
+        self._complete = False
+        gone = self._nodes.keys() - self.volumes.keys() if self._remember else set(self._nodes)
+        for uuid in gone:
+            self._forget(uuid)
 
-    def forget(self, *uuids: str) -> None:
-        """Look into these disks anew when they are next asked for."""
-        for uuid in uuids:
-            self._nodes.pop(uuid, None)
+    def forget_all(self) -> None:
+        """Know of nothing, for there is nothing any more."""
+        self.volumes, self.names, self._logs = {}, [], set()
+        for uuid in list(self._nodes):
+            self._forget(uuid)
 
-    def node(self, uuid: str) -> Node | None:
-        """Return what a disk is, None if it is not there."""
+    def _forget(self, uuid: str) -> None:
+        super()._forget(uuid)
+        self._complete = False
+
+    def look(self, uuid: str) -> Node | None:
+        """Return what a disk is, None if it was not there when LVM was last asked."""
         volume = self.volumes.get(uuid)
         if volume is None:
+            self._forget(uuid)
             return None
         stamp = (volume.name, volume.size, volume.hidden)
-        known = self._nodes.get(uuid)
-        if known is None or known[0] != stamp:
-            known = self._nodes[uuid] = (stamp, self._read(volume))
-        return known[1]
+        return self._known(uuid, stamp) or self._keep(self._read(volume), stamp)
+
+    def _read_all(self) -> None:
+        if not self._complete:
+            for uuid in self.volumes:
+                self.look(uuid)
+            self._complete = True
+
+    def nodes(self) -> tuple[Node, ...]:
+        """Return all disks, with their inner nodes."""
+        self._read_all()
+        return super().nodes()
+
+    def children(self, uuid: str) -> frozenset[str]:
+        """Return the disks that depend directly on one."""
+        self._read_all()
+        return super().children(uuid)
+
+    def all_parents_known(self) -> bool:
+        """Whether no damaged disk could depend on one that seems unused."""
+        self._read_all()
+        return super().all_parents_known()
+
+    def is_whole(self, node: Node) -> bool:
+        """Whether a disk and all that it depends on are in order."""
+        return not self.trouble(node)
 
     def _read(self, volume: Volume) -> Node:
         uuid, path, size = volume.uuid, self._group.path(volume.name), volume.size
@@ -75,42 +103,3 @@ class VolumeTree:
             if match:
                 return match[2]
         return ""
-
-    def nodes(self) -> list[Node]:
-        """Return all disks, with their inner nodes."""
-        return [node for uuid in self.volumes if (node := self.node(uuid)) is not None]
-
-    def ancestors(self, node: Node) -> Iterator[Node]:
-        """Yield the disk, its parent and so on; stops at one that is missing or was seen before."""
-        seen: set[str] = set()
-        current: Node | None = node
-        while current is not None and current.uuid not in seen:
-            seen.add(current.uuid)
-            yield current
-            current = self.node(current.parent) if current.parent else None
-
-    def trouble(self, node: Node) -> str:
-        """Return why a disk cannot be used, empty if it can."""
-        last = node
-        for last in self.ancestors(node):
-            if last.trouble:
-                return last.trouble if last is node else f"its ancestor {last.uuid} is damaged: {last.trouble}"
-        return f"its ancestor {last.parent} is missing, or its parents form a loop" if last.parent else ""
-
-    def unused_above(self, parent: str) -> list[Node]:
-        """Return the hidden disks from `parent` on up that nothing depends on; none while a disk is damaged."""
-        nodes = self.nodes()
-        if any(node.trouble for node in nodes):
-            return []
-        found: list[Node] = []
-        gone: set[str] = set()
-        while parent:
-            above = self.node(parent)
-            if above is None or not above.hidden:
-                break
-            if any(node.parent == parent and node.uuid not in gone for node in nodes):
-                break
-            found.append(above)
-            gone.add(parent)
-            parent = above.parent
-        return found

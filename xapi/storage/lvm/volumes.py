@@ -43,6 +43,26 @@ def volume_name(uuid: str, format: str) -> str:
     return PREFIXES[format] + uuid
 
 
+LONGEST_DEVICE_NAME = 127
+NAME_TAG = "name="
+"""What begins the tag that says a volume's whole name, where LVM could not take that as it is."""
+
+
+def device_name(group: str, name: str) -> str:
+    """Return the device mapper's name of a volume: that of group and volume with their hyphens doubled."""
+    return "-".join(part.replace("-", "--") for part in (group, name))
+
+
+def short_name(group: str, name: str) -> str:
+    """Return the name that LVM has for a volume: of one that is too long, kind and first UUID, as sm's journals have.
+
+    The names of disks always fit; those of journals with two or three UUIDs do not.
+    """
+    if len(device_name(group, name)) <= LONGEST_DEVICE_NAME:
+        return name
+    return "_".join((*name.split("_")[:2], "1"))
+
+
 def whole_extents(size: int) -> int:
     """Return the size of the volume that holds `size` bytes."""
     return -(-size // EXTENT) * EXTENT
@@ -98,7 +118,11 @@ def parse_volumes(report: str) -> list[Volume]:
 
 def volume_names(report: str) -> list[str]:
     """Return the names of all volumes in what `lvs --reportformat json` printed, also of those that are no disks."""
-    return [row.get("lv_name", "") for row in _rows(report, "lv")]
+    names = []
+    for row in _rows(report, "lv"):
+        long = [tag.removeprefix(NAME_TAG) for tag in row.get("lv_tags", "").split(",") if tag.startswith(NAME_TAG)]
+        names.append(long[0] if long else row.get("lv_name", ""))
+    return names
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,17 +28,21 @@ def to_bytes(bitmap: int, bits: int, length: int) -> bytes:
     return bitmap.to_bytes(bits // 8, "big").ljust(length, b"\0")
 
 
+def run_at(bitmap: int, bits: int, start: int) -> tuple[int, bool]:
+    """Return the end of the run of sectors to which `start` belongs, and whether they are present."""
+    left = bits - start
+    everything = (1 << left) - 1
+    here = bitmap & everything
+    missing = (here ^ everything).bit_length()
+    if missing < left:
+        return bits - missing, True
+    return bits - here.bit_length(), False
+
+
 def runs(bitmap: int, bits: int, start: int, stop: int) -> Iterator[tuple[int, int, bool]]:
     """Yield (first sector, count, present) over [start, stop): each run as long as it can be."""
-    if bitmap == 0 or bitmap == full(bits):
-        if start < stop:
-            yield start, stop - start, bitmap != 0
-        return
-    digits = format(bitmap, f"0{bits}b")
     while start < stop:
-        present = digits[start] == "1"
-        end = digits.find("0" if present else "1", start, stop)
-        if end < 0:
-            end = stop
+        end, present = run_at(bitmap, bits, start)
+        end = min(end, stop)
         yield start, end - start, present
         start = end

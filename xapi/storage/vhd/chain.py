@@ -17,7 +17,7 @@ from xapi.storage.vhd.errors import (
     Unaligned,
     VhdError,
 )
-from xapi.storage.vhd.file import Bytes, Opener, RandomAccessFile, RealFile
+from xapi.storage.vhd.file import Bytes, Opener, RandomAccessFile, RealFile, zero_range
 from xapi.storage.vhd.image import Vhd
 from xapi.storage.vhd.layout import SECTOR
 from xapi.storage.vhd.parents import canonical_path, decode_name, parent_paths
@@ -42,21 +42,27 @@ class RawDisk:
         """The name of the file."""
         return self.file.path
 
-    def runs(self, offset: int, length: int) -> Iterator[tuple[int, int, int | None]]:
-        """Yield (offset, length, place in the file), with None for the file system's holes."""
-        for start, count, present in self.file.data_runs(offset, length):
-            yield start, count, start if present else None
+    def run_at(self, offset: int, end: int) -> tuple[int, int | None]:
+        """Return the end and the place of a run, as `Vhd.run_at` does."""
+        return end, offset
 
     def write(self, offset: int, data: Bytes) -> None:
         """Write whole sectors at `offset`."""
+        self._check_write(offset, len(memoryview(data).cast("B")))
+        self.file.pwrite(data, offset)
+
+    def write_zeros(self, offset: int, length: int) -> None:
+        """Make whole sectors read as zeros, by a hole where that can be."""
+        self._check_write(offset, length)
+        zero_range(self.file, offset, length)
+
+    def _check_write(self, offset: int, length: int) -> None:
         if not self.writable:
             raise ReadOnly(self.path, "opened for reading only")
-        length = len(memoryview(data).cast("B"))
         if offset < 0 or offset + length > self.size:
             raise OutOfRange(self.path, f"{length} bytes at {offset} lie outside a disk of {self.size} bytes")
         if offset % SECTOR or length % SECTOR:
             raise Unaligned(self.path, f"a write of {length} bytes at {offset} is not of whole sectors")
-        self.file.pwrite(data, offset)
 
     def flush(self, sync: bool = True) -> None:
         """Return when everything is on stable storage."""
@@ -207,42 +213,60 @@ class Chain:
         if offset < 0 or length < 0 or offset + length > self.size:
             raise OutOfRange(self.leaf.path, f"{length} bytes at {offset} lie outside a disk of {self.size} bytes")
 
-    def _link_runs(self, depth: int, offset: int, length: int) -> Iterator[tuple[int, int, int | None]]:
-        link = self.link(depth)
-        if link is None:
-            yield offset, length, HOLE
-            return
-        inside = max(min(offset + length, link.size) - offset, 0)
-        if inside:
-            yield from link.runs(offset, inside)
-        if inside < length:  # beyond a parent that is smaller than its child
-            yield offset + inside, length - inside, HOLE
+    def _run_at(self, depth: int, offset: int, end: int) -> tuple[int, int | None]:
+        """Return the end of a link's run and its place: HOLE below the last link, None for what a parent has to say."""
+        link = self._links[depth] if depth < len(self._links) else self.link(depth)
+        if link is None or offset >= link.size:  # also beyond a parent that is smaller than its child
+            return end, HOLE
+        return link.run_at(offset, end if end < link.size else link.size)
 
     def _pieces(self, offset: int, length: int, floor: int = MAXIMUM_DEPTH + 1) -> Iterator[Extent]:
-        """Yield the extents of a range as the links have them; nothing of what lies at `floor` and below."""
-        pending = [self._link_runs(0, offset, length)]
-        while pending:
-            run = next(pending[-1], None)
-            if run is None:
-                pending.pop()
+        """Yield the extents of a range as the links have them; nothing of what lies at `floor` and below.
+
+        Each link is asked once for each of its runs, whatever the links above it have in pieces.
+        """
+        end = offset + length
+        runs: list[tuple[int, int, int | None]] = []  # of each link the present one: begin, end, place
+        while offset < end:
+            stop, depth, place = end, 0, None
+            while depth < floor:
+                if depth == len(runs):
+                    runs.append((offset, *self._run_at(depth, offset, end)))
+                elif runs[depth][1] <= offset:
+                    runs[depth] = (offset, *self._run_at(depth, offset, end))
+                begin, until, place = runs[depth]
+                if until < stop:
+                    stop = until
+                if place is not None:
+                    break
+                depth += 1
+            if place == HOLE:
+                yield Extent(offset, stop - offset, None, HOLE, depth)
+            elif place is not None:
+                yield Extent(offset, stop - offset, self._links[depth].file, place + offset - begin, depth)
+            offset = stop
+
+    def _stored(self, offset: int, length: int, floor: int = MAXIMUM_DEPTH + 1) -> Iterator[Extent]:
+        """Yield the same, with what is a hole in its file as zeros."""
+        for piece in self._pieces(offset, length, floor):
+            if piece.file is None:
+                yield piece
                 continue
-            start, count, place = run
-            depth = len(pending) - 1
-            if place is None and depth + 1 == floor:
-                continue
-            if place is None:
-                pending.append(self._link_runs(depth + 1, start, count))
-            elif place == HOLE:
-                yield Extent(start, count, None, HOLE, depth)
-            else:
-                yield Extent(start, count, self._links[depth].file, place, depth)
+            shift = piece.offset - piece.file_offset
+            for start, count, present in piece.file.data_runs(piece.file_offset, piece.length):
+                yield Extent(
+                    start + shift, count, piece.file if present else None, start if present else HOLE, piece.depth
+                )
 
     def extents(self, offset: int = 0, length: int | None = None) -> Iterator[Extent]:
-        """Yield where the bytes of a range lie, in order and without gaps, each extent as long as it can be."""
+        """Yield where the bytes of a range lie, in order and without gaps, each extent as long as it can be.
+
+        What lies in no file reads as zeros, whether it was never written or its room was given up.
+        """
         length = self.size - offset if length is None else length
         self._check_range(offset, length)
         last: Extent | None = None
-        for piece in self._pieces(offset, length) if length else ():
+        for piece in self._stored(offset, length):
             if last is None:
                 last = piece
             elif piece.file is last.file and (
@@ -271,11 +295,30 @@ class Chain:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill `buffer` with the disk's bytes from `offset`."""
-        for extent in self.extents(offset, len(buffer)):
-            part = buffer[extent.offset - offset : extent.offset - offset + extent.length]
-            have = extent.file.pread_into(part, extent.file_offset) if extent.file is not None else 0
-            if have < len(part):  # a hole, or a last block that the end of its file cuts short
-                part[have:] = bytes(len(part) - have)
+        length = len(buffer)
+        if offset < 0 or offset + length > self.size:
+            self._check_range(offset, length)
+        for start, count, file, place, _ in self._pieces(offset, length):
+            part = buffer if count == length else buffer[start - offset : start - offset + count]
+            have = file.pread_into(part, place) if file is not None else 0
+            if have < count:  # a hole, or a last block that the end of its file cuts short
+                part[have:] = bytes(count - have)
+
+    def read_cached(self, offset: int, buffer: memoryview) -> bool:
+        """Fill `buffer` if no disk has to be waited for, and return whether it is filled."""
+        for start, count, file, place, _ in self._pieces(offset, len(buffer)):
+            part = buffer[start - offset : start - offset + count]
+            if file is None:
+                part[:] = bytes(count)
+            elif not isinstance(file, RealFile) or not file.pread_cached(part, place):
+                return False
+        return True
+
+    def prefetch(self, offset: int, length: int) -> None:
+        """Let the system begin to read a range inside the disk."""
+        for piece in self._pieces(offset, length):
+            if isinstance(piece.file, RealFile):
+                piece.file.prefetch(piece.file_offset, piece.length)
 
     def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset`."""
@@ -290,15 +333,22 @@ class Chain:
         """Write whole sectors at `offset`, into the leaf."""
         self.leaf.write(offset, data)
 
-    def write_zeros(self, offset: int, length: int) -> None:
-        """Make a range of whole sectors read as zeros; where it does already, nothing is written."""
+    def write_zeros(self, offset: int, length: int, keep_room: bool = False) -> None:
+        """Make a range of whole sectors read as zeros; where it does already, nothing is done.
+
+        The leaf gives up the room of its data and stores no zeros, unless `keep_room` says that it should.
+        """
         if offset % SECTOR or length % SECTOR:
             raise Unaligned(self.leaf.path, f"zeroing {length} bytes at {offset} is not of whole sectors")
-        zeros = memoryview(bytes(min(length, CHUNK)))
+        zeros = memoryview(bytes(min(length, CHUNK) if keep_room else 0))
         for start, count, state in list(self.block_status(offset, length)):
-            if state is BlockState.DATA:
-                for at in range(start, start + count, CHUNK):
-                    self.leaf.write(at, zeros[: min(CHUNK, start + count - at)])
+            if state is BlockState.ZERO:
+                continue
+            if not keep_room:
+                self.leaf.write_zeros(start, count)
+                continue
+            for at in range(start, start + count, CHUNK):
+                self.leaf.write(at, zeros[: min(CHUNK, start + count - at)])
 
     def flush(self, sync: bool = True) -> None:
         """Return when everything written so far is on stable storage."""
@@ -314,7 +364,7 @@ class Chain:
         length = self.size - offset if length is None else length
         start = stop = -1
         self._check_range(offset, length)
-        for extent in self._pieces(offset, length, base_depth) if length and base_depth else ():
+        for extent in self._pieces(offset, length, base_depth):
             if extent.file is None:
                 continue
             if extent.offset != stop:

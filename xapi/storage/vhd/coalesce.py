@@ -7,12 +7,14 @@ change: that there are none is the caller's business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
-from xapi.storage.vhd.chain import CHUNK, RawDisk
+from xapi.storage.vhd.chain import Extent, RawDisk
 from xapi.storage.vhd.errors import ParentTooSmall, UnsupportedVhd
 from xapi.storage.vhd.image import Vhd
+from xapi.storage.vhd.read_ahead import read_for
+from xapi.storage.zeros import is_zero
 
 Progress: TypeAlias = Callable[[int, int], None]
 """Told (bytes done, bytes in all) now and then."""
@@ -21,7 +23,8 @@ Progress: TypeAlias = Callable[[int, int], None]
 def coalesce(child: Vhd, target: Vhd | RawDisk, progress: Progress | None = None, sync: bool = True) -> int:
     """Copy every sector that `child` has into `target`, which is open for writing; return the bytes copied.
 
-    ParentTooSmall, before anything is written, where the target ends before the child's last block.
+    Blocks of zeros take no room there. ParentTooSmall, before anything is written, where the target ends before the
+    child's last block.
     """
     if not child.has_parent:
         raise UnsupportedVhd(child.path, "only a differencing disk can be coalesced")
@@ -32,20 +35,22 @@ def coalesce(child: Vhd, target: Vhd | RawDisk, progress: Progress | None = None
         if last > target.size:
             raise ParentTooSmall(target.path, f"{target.size} bytes do not hold the {last} of {child.path}")
     copied = 0
-    buffer = memoryview(bytearray(CHUNK))
-    for start, length, place in child.runs(0, child.size):
-        if place is None:
-            continue
-        for done in range(0, length, CHUNK):
-            part = buffer[: min(CHUNK, length - done)]
-            have = child.file.pread_into(part, place + done)
-            part[have:] = bytes(len(part) - have)
-            target.write(start + done, part)
-            copied += len(part)
+    for offset, data in read_for(target.file, _own_extents(child)):
+        if is_zero(data):
+            target.write_zeros(offset, len(data))
+        else:
+            target.write(offset, data)
+        copied += len(data)
         if progress is not None:
-            progress(start + length, child.size)
+            progress(offset + len(data), child.size)
     target.flush(sync)
     return copied
+
+
+def _own_extents(vhd: Vhd) -> Iterator[Extent]:
+    for start, length, place in vhd.runs(0, vhd.size):
+        if place is not None:
+            yield Extent(start, length, vhd.file, place, 0)
 
 
 def coalesce_to_ancestor(links: Sequence[Vhd | RawDisk], progress: Progress | None = None, sync: bool = True) -> int:

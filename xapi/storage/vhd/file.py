@@ -5,11 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeAlias
 
+from xapi.storage.punch import punch
+
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
+ZEROS_AT_ONCE = 2 << 20
 VECTOR_LIMIT = 1024
 """How many buffers one pwritev takes (IOV_MAX on Linux)."""
 
@@ -61,6 +65,14 @@ Opener: TypeAlias = Callable[[str, bool], RandomAccessFile]
 """Opens (path, writable); raises FileNotFoundError when there is nothing by that name."""
 
 
+def zero_range(file: RandomAccessFile, offset: int, length: int) -> None:
+    """Make a range of a file read as zeros: by a hole where that can be, by zeros elsewhere."""
+    begin, stop = file.punch(offset, length) if isinstance(file, RealFile) else (offset, offset)
+    for start, end in ((offset, begin), (stop, offset + length)):
+        for at in range(start, end, ZEROS_AT_ONCE):
+            file.pwrite(bytes(min(ZEROS_AT_ONCE, end - at)), at)
+
+
 class RealFile:
     """A regular file or block device, by its descriptor; reads and writes do not share a position."""
 
@@ -68,6 +80,8 @@ class RealFile:
         self._descriptor = descriptor
         self._path = path
         self._fixed_size = stat.S_ISBLK(os.fstat(descriptor).st_mode)
+        self._data_run = (0, 0)
+        self._waits_unasked = False
 
     @classmethod
     def open(cls, path: str, writable: bool = False) -> RealFile:
@@ -123,13 +137,29 @@ class RealFile:
 
     def pread_into(self, buffer: memoryview, offset: int) -> int:
         """Fill `buffer` from `offset` without an intermediate copy."""
-        have = 0
-        while have < len(buffer):
-            count = os.preadv(self._descriptor, [buffer[have:]], offset + have)
-            if count == 0:
-                break
+        have = count = os.preadv(self._descriptor, (buffer,), offset)
+        while count and have < len(buffer):
+            count = os.preadv(self._descriptor, (buffer[have:],), offset + have)
             have += count
         return have
+
+    def pread_cached(self, buffer: memoryview, offset: int) -> bool:
+        """Fill `buffer` if the system has all of it in memory, and return whether it did."""
+        if self._waits_unasked:
+            return self.pread_into(buffer, offset) == len(buffer)
+        try:
+            return os.preadv(self._descriptor, (buffer,), offset, os.RWF_NOWAIT) == len(buffer)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
+            self._waits_unasked = True  # a file system that cannot tell
+            return self.pread_cached(buffer, offset)
+
+    def prefetch(self, offset: int, length: int) -> None:
+        """Let the system begin to read a range, and do not wait for it."""
+        os.posix_fadvise(self._descriptor, offset, length, os.POSIX_FADV_WILLNEED)
 
     def pwrite(self, data: Bytes, offset: int) -> None:
         """Write all of `data` at `offset`."""
@@ -166,17 +196,41 @@ class RealFile:
         os.fsync(self._descriptor)
 
     def data_runs(self, offset: int, length: int) -> Iterator[tuple[int, int, bool]]:
-        """Ask the file system where the holes are; where it cannot tell, everything is data."""
+        """Ask the file system where the holes are; where it cannot tell, everything is data.
+
+        The last run of data is remembered whole, as some file systems look through all of it to find its end. That
+        it may have a hole by now is harmless: the hole reads as zeros.
+        """
         end = offset + length
         while offset < end:
-            start = self._seek(offset, os.SEEK_DATA, end)
-            if start > offset:
-                yield offset, start - offset, False
-            if start < end:
-                stop = self._seek(start, os.SEEK_HOLE, end)
-                yield start, stop - start, True
-                start = stop
-            offset = start
+            begin, stop = self._data_run
+            if not begin <= offset < stop:
+                begin = self._seek(offset, os.SEEK_DATA, end)
+                if begin > offset:
+                    yield offset, begin - offset, False
+                if begin >= end:
+                    return
+                stop = self._seek(begin, os.SEEK_HOLE, sys.maxsize)
+                self._data_run = (begin, stop)
+                offset = begin
+            stop = min(stop, end)
+            yield offset, stop - offset, True
+            offset = stop
+
+    def forget_data_runs(self) -> None:
+        """Ask the file system anew where the holes are: there is one more."""
+        self._data_run = (0, 0)
+
+    def punch(self, offset: int, length: int) -> tuple[int, int]:
+        """Give up the room of a range, and return the part of it that is a hole now: whole pages, or nothing.
+
+        A block device keeps what it has.
+        """
+        if self._fixed_size:
+            return offset, offset
+        found = punch(self._descriptor, offset, length)
+        self.forget_data_runs()
+        return found
 
     def _seek(self, offset: int, whence: int, end: int) -> int:
         try:

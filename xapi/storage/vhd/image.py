@@ -25,7 +25,7 @@ from xapi.storage.vhd.errors import (
     ReadOnly,
     Unaligned,
 )
-from xapi.storage.vhd.file import Bytes, RandomAccessFile
+from xapi.storage.vhd.file import Bytes, RandomAccessFile, zero_range
 from xapi.storage.vhd.footers import FooterFound, read_footers, read_header
 from xapi.storage.vhd.layout import (
     FOOTER_SIZE,
@@ -246,7 +246,7 @@ class Vhd:
             if known is None:
                 data = self.file.pread(self._bitmap_sectors * SECTOR, entry * SECTOR)
                 known = bitmap.from_bytes(data.ljust(self._bitmap_sectors * SECTOR, b"\0"), self._sectors)
-                self._remember(block, known)
+                self._remember(block, self._full if known == self._full else known)  # one number for all full ones
             return known
 
     def _remember(self, block: int, value: int) -> None:
@@ -265,40 +265,40 @@ class Vhd:
         """Return whether the block's own bitmap says so, whatever the batmap says."""
         return self.block_bitmap(block) == self._full
 
-    def runs(self, offset: int, length: int) -> Iterator[tuple[int, int, int | None]]:
-        """Yield (offset, length, place in the file) over the range, which lies inside the disk.
+    def run_at(self, offset: int, end: int) -> tuple[int, int | None]:
+        """Return where the run that begins at `offset` ends, at `end` at the latest, and its place in the file.
 
-        The place is None for what this file does not have: a parent's to say, or zeros.
+        The place is None for what this file does not have: a parent's to say, or zeros. That what it has may be a
+        hole of the file system is not looked at.
         """
-        end = offset + length
         if self._header is None:
-            for start, count, present in self.file.data_runs(offset, length):
-                yield start, count, start if present else None
-            return
-        table, size = self.table, self.block_size
-        while offset < end:
-            block = offset // size
-            entry = table.entries[block]
-            if entry == UNUSED:
-                stop = min(end, table.next_allocated(block) * size)
-                yield offset, stop - offset, None
-            else:
-                first = block * size
-                stop = min(end, first + size)
-                place = (entry + self._bitmap_sectors) * SECTOR - first
-                if self.block_is_full(block):
-                    yield offset, stop - offset, place + offset
-                else:
-                    yield from self._sector_runs(block, offset, stop, place)
-            offset = stop
+            return end, offset
+        table = self._table if self._table is not None else self.table
+        size = self.block_size
+        block = offset // size
+        entry = table.entries[block]
+        if entry == UNUSED:
+            return min(end, table.next_allocated(block, -(-end // size)) * size), None
+        first = block * size
+        stop, present = first + size, True
+        batmap = self._batmap if self._batmap_loaded else self.batmap
+        if batmap is None or not batmap.test(block):
+            known = self._bitmaps.get(block)
+            if known is None:
+                known = self.block_bitmap(block)
+            if known != self._full:
+                sector, present = bitmap.run_at(known, self._sectors, (offset - first) // SECTOR)
+                stop = first + sector * SECTOR
+        place = (entry + self._bitmap_sectors) * SECTOR + offset - first if present else None
+        return (stop if stop < end else end), place
 
-    def _sector_runs(self, block: int, offset: int, stop: int, place: int) -> Iterator[tuple[int, int, int | None]]:
-        first = block * self.block_size
-        sectors = ((offset - first) // SECTOR, -(-(stop - first) // SECTOR))
-        for start, count, present in bitmap.runs(self.block_bitmap(block), self._sectors, *sectors):
-            begin = max(first + start * SECTOR, offset)
-            end = min(first + (start + count) * SECTOR, stop)
-            yield begin, end - begin, place + begin if present else None
+    def runs(self, offset: int, length: int) -> Iterator[tuple[int, int, int | None]]:
+        """Yield (offset, length, place in the file) over the range, which lies inside the disk; see `run_at`."""
+        end = offset + length
+        while offset < end:
+            stop, place = self.run_at(offset, end)
+            yield offset, stop - offset, place
+            offset = stop
 
     # Writing
 
@@ -320,8 +320,7 @@ class Vhd:
         self.check_writable()
         view = memoryview(data).cast("B")
         self.check_range(offset, len(view))
-        if offset % SECTOR or len(view) % SECTOR:
-            raise Unaligned(self.path, f"a write of {len(view)} bytes at {offset} is not of whole sectors")
+        self._check_aligned("a write of", offset, len(view))
         if self._header is None:
             self.file.pwrite(view, offset)
             return
@@ -339,6 +338,40 @@ class Vhd:
         if fresh:
             self._allocate(fresh)
 
+    def write_zeros(self, offset: int, length: int) -> None:
+        """Make whole sectors read as zeros, whatever a parent has there, and store no zeros for that if possible.
+
+        Data gives its room up. A block that is not there yet gets its place in the file, and no data, where a parent
+        would be seen without it.
+        """
+        self.check_writable()
+        self.check_range(offset, length)
+        self._check_aligned("zeroing", offset, length)
+        if self._header is None:
+            zero_range(self.file, offset, length)
+            return
+        self._mend_ends()
+        size, end = self.block_size, offset + length
+        while offset < end:
+            block, within = divmod(offset, size)
+            count = min(size - within, end - offset)
+            if self.table.entries[block] != UNUSED:
+                zero_range(self.file, (self.table.entries[block] + self._bitmap_sectors) * SECTOR + within, count)
+                self._mark_present(block, within, count)
+            elif not self.has_parent:
+                pass  # what is not there reads as zeros
+            elif count == size and not self.file.fixed_size:
+                last = self.table.next_allocated(block, end // size) - 1
+                self.allocate(block, last, full=True)
+                count = (last + 1 - block) * size
+            else:
+                self.write(offset, bytes(count))
+            offset += count
+
+    def _check_aligned(self, what: str, offset: int, length: int) -> None:
+        if offset % SECTOR or length % SECTOR:
+            raise Unaligned(self.path, f"{what} {length} bytes at {offset} is not of whole sectors")
+
     def _mend_ends(self) -> None:
         """Put right what a change cut short left at the ends of the file, before the first write adds to it.
 
@@ -355,10 +388,14 @@ class Vhd:
     def _overwrite(self, block: int, within: int, part: memoryview) -> None:
         entry = self.table.entries[block]
         self.file.pwrite(part, (entry + self._bitmap_sectors) * SECTOR + within)
+        self._mark_present(block, within, len(part))
+
+    def _mark_present(self, block: int, within: int, length: int) -> None:
+        """Say that this part of an allocated block has its data."""
         if self.batmap is not None and self.batmap.test(block):
             return
         before = self.block_bitmap(block)
-        after = before | bitmap.mask(self._sectors, within // SECTOR, len(part) // SECTOR)
+        after = before | bitmap.mask(self._sectors, within // SECTOR, length // SECTOR)
         if after == before:
             return
         if self.barriers:

@@ -29,6 +29,16 @@ class Memory:
         self.size = SIZE
         self.read_only = read_only
         self.flushes = 0
+        self.cold = False
+        self.begun: list[tuple[int, int]] = []
+
+    def read_cached(self, offset: int, buffer: memoryview) -> bool:
+        if not self.cold:
+            self.read_into(offset, buffer)
+        return not self.cold
+
+    def prefetch(self, offset: int, length: int) -> None:
+        self.begun.append((offset, length))
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         if offset + len(buffer) > SIZE - PAGE:
@@ -278,3 +288,29 @@ def test_whatever_a_client_sends_the_connection_ends_in_order(
     thread.join(30)
     assert not thread.is_alive()
     assert len(memory.data) == SIZE
+
+
+def packed(command: int, cookie: int, offset: int, length: int, data: bytes = b"") -> bytes:
+    return struct.pack(">IHHQQI", 0x25609513, 0, command, cookie, offset, length) + data
+
+
+@pytest.mark.parametrize("cold", [False, True])
+def test_the_disk_begins_early_with_reads_that_wait_their_turn(memory: Memory, connect: Begin, cold: bool) -> None:
+    client = connect()
+    client.go("")
+    memory.cold = cold
+    memory.data[:] = bytes(number % 251 for number in range(PAGE)) * (SIZE // PAGE)
+    requests = [packed(0, 1, 0, 10), packed(0, 2, PAGE, 10), packed(1, 3, 512, 512, b"w" * 512)]
+    requests += [packed(0, 4, 512, 512), packed(0, 5, SIZE, 10), packed(0, 6, 2 * PAGE, 2 << 20), packed(0, 7, 99, 1)]
+    client.sock.sendall(b"".join(requests))
+    assert client.receive(10) == (1, bytes(memory.data[:10]))
+    assert client.receive(10)[0] == 2
+    assert client.receive()[0] == 3
+    assert client.receive(512) == (4, b"w" * 512)
+    with pytest.raises(RequestFailed):
+        client.receive(10)
+    assert client.receive(2 << 20)[0] == 6
+    assert client.receive(1) == (7, bytes([99]))
+    client.disconnect()
+    # Once each; not what lies outside the disk, nor what is long enough to keep the disk at work.
+    assert memory.begun == ([(PAGE, 10), (512, 512), (99, 1)] if cold else [])

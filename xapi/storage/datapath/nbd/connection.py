@@ -17,9 +17,9 @@ from xapi.storage.datapath.nbd import protocol
 from xapi.storage.datapath.nbd.export import Export
 from xapi.storage.datapath.nbd.negotiation import Negotiation, Next
 from xapi.storage.datapath.nbd.protocol import (
-    ALLOWED_FLAGS,
     LONGEST_PAYLOAD,
     MOST_DESCRIPTORS,
+    REFUSED_FLAGS,
     ChunkType,
     Command,
     CommandFlag,
@@ -34,7 +34,15 @@ OUTPUT = 512 << 10
 KEPT = 4 << 20
 SPARSE_READ = 64 << 10
 """From this length on, a structured reply looks for zeros that need not be sent."""
+FORESEEN = 1 << 20
+"""A longer read keeps the disk at work by itself."""
 HANDSHAKE_SECONDS = 30.0
+# Plain numbers: each request asks for these, and members of an enumeration are slow to combine.
+READ, WRITE = int(Command.READ), int(Command.WRITE)
+WRITING = frozenset(map(int, (Command.WRITE, Command.TRIM, Command.WRITE_ZEROES)))
+FUA, DONT_FRAGMENT = int(CommandFlag.FUA), int(CommandFlag.DONT_FRAGMENT)
+REQUEST_SIZE = protocol.REQUEST.size
+NOTHING = memoryview(b"")
 
 
 class Closed(Exception):
@@ -50,11 +58,12 @@ class Connection:
         self._tls = tls
         self.lock = Lock()
         self._input = bytearray(INPUT)
-        self._begin = self._end = 0
-        self._output = bytearray(OUTPUT)
+        self._begin = self._end = self._foreseen = 0
+        self._output = memoryview(bytearray(OUTPUT))
         self._waiting = 0
         self._large = bytearray()
         self._export: Export
+        self._structured = False
 
     def run(self, begun: Callable[[], None] = lambda: None) -> None:
         """Serve the client until it goes; `begun` is called between handshake and requests."""
@@ -65,6 +74,7 @@ class Connection:
             self._socket.settimeout(None)
             assert self._negotiation.export is not None
             self._export = self._negotiation.export
+            self._structured = self._negotiation.structured
             begun()
             while True:
                 self._serve(self._next_request())
@@ -95,6 +105,7 @@ class Connection:
             if self._begin:
                 have = self._end - self._begin
                 self._input[:have] = self._input[self._begin : self._end]
+                self._foreseen = max(self._foreseen - self._begin, 0)
                 self._begin, self._end = 0, have
             view = memoryview(self._input)
             while self._end - self._begin < wanted:
@@ -128,7 +139,7 @@ class Connection:
         if length <= OUTPUT:
             if self._waiting + length > OUTPUT:
                 self._send_waiting()
-            return memoryview(self._output)[self._waiting : self._waiting + length]
+            return self._output[self._waiting : self._waiting + length]
         return self._big(length)
 
     def _big(self, length: int) -> memoryview:
@@ -155,7 +166,7 @@ class Connection:
 
     def _send_waiting(self) -> None:
         if self._waiting:
-            self._socket.sendall(memoryview(self._output)[: self._waiting])
+            self._socket.sendall(self._output[: self._waiting])
             self._waiting = 0
 
     # The handshake
@@ -186,16 +197,16 @@ class Connection:
     # Requests
 
     def _next_request(self) -> Request:
-        at = self._receive(protocol.REQUEST.size)
+        at = self._receive(REQUEST_SIZE)
         return protocol.parse_request(self._input, at)
 
     def _serve(self, request: Request) -> None:
-        payload = self._payload(request)
+        payload = self._payload(request) if request.command == WRITE else NOTHING
         error = self._objection(request)
         if error:
             self._fail(request, error)
             return
-        if request.command == Command.READ:
+        if request.command == READ:
             self._read(request)
             return
         if request.command == Command.DISCONNECT:
@@ -211,14 +222,12 @@ class Connection:
             self._slim()
         if pieces is not None:
             self._say(protocol.status_chunk(request.cookie, pieces))
-        elif self._negotiation.structured:
+        elif self._structured:
             self._say(protocol.chunk_head(ChunkType.NONE, request.cookie, 0))
         else:
             self._say(protocol.simple_reply(request.cookie))
 
     def _payload(self, request: Request) -> memoryview:
-        if request.command != Command.WRITE:
-            return memoryview(b"")
         if request.length > LONGEST_PAYLOAD:
             raise Malformed(f"a write of {request.length} bytes")
         view = self._big(request.length)
@@ -227,27 +236,26 @@ class Connection:
 
     def _objection(self, request: Request) -> int:
         """Return the error for a request that is not even tried, 0 for none."""
-        allowed = ALLOWED_FLAGS.get(request.command)  # type: ignore[call-overload]
-        if allowed is None or request.flags & ~int(allowed):  # ~ of an IntFlag knows the named flags only
+        command, end = request.command, request.offset + request.length
+        refused = REFUSED_FLAGS.get(command)
+        if refused is None or request.flags & refused:
             return protocol.WIRE_ERRORS[22]
         export = self._export
-        writes = request.command in (Command.WRITE, Command.TRIM, Command.WRITE_ZEROES)
+        writes = command in WRITING
         if writes and export.read_only:
             return protocol.WIRE_ERRORS[1]
-        if request.command in (Command.FLUSH, Command.DISCONNECT):
-            return 0
-        if request.offset + request.length > export.size:
+        if end > export.size and command not in (Command.FLUSH, Command.DISCONNECT):
             return protocol.WIRE_ERRORS[28 if writes else 22]
-        if request.command == Command.READ and request.length > LONGEST_PAYLOAD:
+        if command == READ and request.length > LONGEST_PAYLOAD:
             return protocol.WIRE_ERRORS[75]
-        if request.command == Command.BLOCK_STATUS and (not self._negotiation.allocation or not request.length):
+        if command == Command.BLOCK_STATUS and (not self._negotiation.allocation or not request.length):
             return protocol.WIRE_ERRORS[22]
         return 0
 
     def _fail(self, request: Request, error: int, failure: OSError | None = None) -> None:
         if failure is not None:
             LOG.error("%s of %d bytes at %d: %s", request.command, request.length, request.offset, failure)
-        if self._negotiation.structured:
+        if self._structured:
             self._say(protocol.error_chunk(request.cookie, error))
         else:
             self._say(protocol.simple_reply(request.cookie, error))
@@ -267,26 +275,45 @@ class Connection:
             case Command.BLOCK_STATUS:
                 most = 1 if request.flags & CommandFlag.REQUEST_ONE else MOST_DESCRIPTORS
                 return joined_pieces(export.status(request.offset, request.length, most))[:most]
-        if request.flags & CommandFlag.FUA:
+        if request.flags & FUA:
             export.flush()
         return None
 
     def _read(self, request: Request) -> None:
-        if not self._negotiation.structured:
+        if not self._structured:
             self._read_simply(request)
-        elif request.length >= SPARSE_READ and not request.flags & CommandFlag.DONT_FRAGMENT:
+        elif request.length >= SPARSE_READ and not request.flags & DONT_FRAGMENT:
             self._read_sparsely(request)
         elif request.length:
             self._read_piece(request, request.offset, request.length, done=True)
         else:
             self._say(protocol.chunk_head(ChunkType.NONE, request.cookie, 0))
 
+    def _fill(self, offset: int, data: memoryview) -> None:
+        """Read; if that waits for the disk, let the disk begin with the reads that are at hand behind this one."""
+        if self._end - self._begin < REQUEST_SIZE:
+            self._export.read_into(offset, data)
+        elif not self._export.read_cached(offset, data):
+            self._foresee()
+            self._export.read_into(offset, data)
+
+    def _foresee(self) -> None:
+        at = max(self._begin, self._foreseen)
+        while at + REQUEST_SIZE <= self._end:
+            magic, _, command, _, offset, length = protocol.REQUEST.unpack_from(self._input, at)
+            if magic != protocol.REQUEST_MAGIC:
+                break
+            if command == READ and length <= FORESEEN and offset + length <= self._export.size:
+                self._export.prefetch(offset, length)
+            at += REQUEST_SIZE + (length if command == WRITE else 0)
+        self._foreseen = min(at, self._end)  # a payload that is not all here is not received into this buffer
+
     def _read_simply(self, request: Request) -> None:
         head = protocol.SIMPLE_REPLY.size
         reply = self._room(head + request.length)
         try:
             with self.lock:
-                self._export.read_into(request.offset, reply[head:])
+                self._fill(request.offset, reply[head:])
         except OSError as failure:
             self._fail(request, protocol.wire_error(failure.errno), failure)
             return
@@ -316,16 +343,14 @@ class Connection:
 
     def _read_piece(self, request: Request, offset: int, length: int, done: bool) -> bool:
         """Reply with data, and return whether that went well; an error ends the request."""
-        head = protocol.CHUNK.size
-        before = head + protocol.OFFSET.size
-        reply = self._room(before + length)
+        head = protocol.DATA_CHUNK.size
+        reply = self._room(head + length)
         try:
             with self.lock:
-                self._export.read_into(offset, reply[before:])
+                self._fill(offset, reply[head:])
         except OSError as failure:
             self._fail(request, protocol.wire_error(failure.errno), failure)
             return False
-        reply[:head] = protocol.chunk_head(ChunkType.OFFSET_DATA, request.cookie, before - head + length, done)
-        protocol.OFFSET.pack_into(reply, head, offset)
+        protocol.pack_data_head(reply, request.cookie, offset, length, done)
         self._sent(reply)
         return True

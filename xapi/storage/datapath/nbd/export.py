@@ -19,6 +19,12 @@ class Export(Protocol):
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill `buffer` from `offset`."""
 
+    def read_cached(self, offset: int, buffer: memoryview) -> bool:
+        """Fill `buffer` if no disk has to be waited for, and return whether it is filled."""
+
+    def prefetch(self, offset: int, length: int) -> None:
+        """Begin to read a range inside the disk, and do not wait for it."""
+
     def write(self, offset: int, data: memoryview) -> None:
         """Write all of `data` at `offset`."""
 

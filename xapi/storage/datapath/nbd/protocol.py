@@ -38,6 +38,8 @@ REQUEST = struct.Struct(">IHHQQI")
 SIMPLE_REPLY = struct.Struct(">IIQ")
 CHUNK = struct.Struct(">IHHQI")
 OFFSET = struct.Struct(">Q")
+DATA_CHUNK = struct.Struct(">IHHQIQ")
+"""The head of a chunk of data, with the offset that begins its payload."""
 HOLE = struct.Struct(">QI")
 ERROR = struct.Struct(">IH")
 DESCRIPTOR = struct.Struct(">II")
@@ -136,6 +138,10 @@ ALLOWED_FLAGS = {
 }
 
 
+REFUSED_FLAGS = {int(command): ~int(flags) & 0xFFFF for command, flags in ALLOWED_FLAGS.items()}
+"""By command, the flags that it may not have: plain numbers, as each request asks for them."""
+
+
 class ChunkType(enum.IntEnum):
     """Kinds of structured replies."""
 
@@ -147,6 +153,7 @@ class ChunkType(enum.IntEnum):
 
 
 CHUNK_DONE = 1
+OFFSET_DATA = int(ChunkType.OFFSET_DATA)
 STATE_HOLE_AND_ZERO = 3
 
 WIRE_ERRORS = {
@@ -311,6 +318,12 @@ def simple_reply(cookie: int, error: int = 0) -> bytes:
 def chunk_head(kind: ChunkType, cookie: int, length: int, done: bool = True) -> bytes:
     """Return the head of a structured reply with `length` bytes behind it."""
     return CHUNK.pack(CHUNK_MAGIC, CHUNK_DONE if done else 0, kind, cookie, length)
+
+
+def pack_data_head(reply: memoryview, cookie: int, offset: int, length: int, done: bool) -> None:
+    """Write the head of `length` bytes of data from `offset` into the reply that has them behind it."""
+    size = OFFSET.size + length
+    DATA_CHUNK.pack_into(reply, 0, CHUNK_MAGIC, CHUNK_DONE if done else 0, OFFSET_DATA, cookie, size, offset)
 
 
 def error_chunk(cookie: int, error: int) -> bytes:

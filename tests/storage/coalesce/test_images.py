@@ -8,11 +8,12 @@ import pytest
 
 from xapi.storage.coalesce.collector import Collected, collect
 from xapi.storage.coalesce.interface import Collectable
-from xapi.storage.coalesce.plan import MergeInner, MergeLeaf, Wishes
+from xapi.storage.coalesce.plan import MergeInner, MergeLeaf, Remove, Wishes
 from xapi.storage.errors import SrFull
+from xapi.storage.lvm.volumes import empty_size, full_size, group_name
 from xapi.storage.vhd.parents import Parent
 
-from .farm import BLOCK, MIB, Farm, Recorded
+from .farm import BLOCK, FARMS, MIB, SECTOR, SR, Farm, LvmFarm, Recorded, ThinLvmFarm
 
 
 @pytest.fixture
@@ -20,9 +21,10 @@ def paths() -> Recorded:
     return Recorded()
 
 
-@pytest.fixture
-def farm(tmp_path: Path, paths: Recorded) -> Farm:
-    return Farm(tmp_path / "sr", paths)
+@pytest.fixture(params=FARMS)
+def farm(request: pytest.FixtureRequest, tmp_path: Path, paths: Recorded) -> Farm:
+    kind: type[Farm] = request.param
+    return kind(tmp_path / "sr", paths)
 
 
 def run(farm: Farm, wishes: Wishes | None = None, small: int = 16 * MIB) -> Collected:
@@ -43,11 +45,11 @@ def grown_chain(farm: Farm, links: int = 4) -> str:
     return disk
 
 
-def test_the_directory_sr_is_collectable(farm: Farm) -> None:
+def test_the_sr_is_collectable(farm: Farm) -> None:
     assert isinstance(farm.sr, Collectable)
 
 
-def test_a_chain_becomes_one_file_under_the_name_of_its_disk(farm: Farm) -> None:
+def test_a_chain_becomes_one_image_under_the_name_of_its_disk(farm: Farm) -> None:
     disk = grown_chain(farm)
     assert farm.depth(disk) == 4
     found = run(farm)
@@ -125,10 +127,12 @@ def test_a_disk_that_is_open_here_is_put_off(farm: Farm) -> None:
     disk = grown_chain(farm)
     with farm.sr.open_for_writing(disk) as writer:
         found = run(farm)
-        assert {type(step) for step in found.skipped} == {MergeLeaf}
+        # A file can be removed while it is open, a volume cannot.
+        expected = {MergeLeaf} if farm.lvm is None else {MergeLeaf, Remove}
+        assert {type(step) for step in found.skipped} == expected
         writer.pwrite(0, b"w" * 512)
     farm.model[disk][:512] = b"w" * 512
-    assert farm.depth(disk) == 2
+    assert farm.depth(disk) == (2 if farm.lvm is None else 3)
     run(farm)
     assert farm.images() == {disk}
     farm.inspect()
@@ -147,7 +151,8 @@ def test_a_reader_goes_on_reading_while_its_chain_is_merged(farm: Farm) -> None:
 def test_a_damaged_image_stops_everything(farm: Farm) -> None:
     disk = grown_chain(farm)
     other = farm.create()
-    (farm.path / f"{other}.vhd").write_bytes(b"nothing like a disk" * 100)
+    farm.damage(other)
+    farm.attach()
     assert run(farm).done == []
     assert farm.depth(disk) == 4
 
@@ -209,7 +214,8 @@ def test_a_disk_destroyed_meanwhile_ends_the_step(farm: Farm) -> None:
     farm.inspect()
 
 
-def test_a_full_disk_loses_nothing_and_is_told(farm: Farm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_loses_nothing_and_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    farm = Farm(tmp_path / "sr")
     disk = farm.create()
     for block in range(2):
         farm.write(disk, block * BLOCK // 512, block + 1)
@@ -244,3 +250,88 @@ def test_a_child_without_room_for_another_name_is_left_alone(farm: Farm, monkeyp
     assert farm.depth(disk) > 2
     with farm.sr.open_for_reading(disk) as reader:
         assert reader.pread(0, reader.size) == farm.model[disk]
+
+
+def test_a_full_group_loses_nothing_and_is_told(tmp_path: Path) -> None:
+    farm = LvmFarm(tmp_path / "sr")
+    disk = grown_chain(farm)
+    group = farm.lvm.groups[group_name(SR)]
+    size, group.size = group.size, sum(farm.volumes.values())
+    found = collect(farm.sr.chains(), Wishes())
+    assert {type(failure) for failure in found.failed.values()} == {SrFull}
+    farm.inspect()
+    group.size = size
+    run(farm)
+    assert farm.images() == {disk}
+    farm.inspect()
+
+
+@pytest.mark.parametrize("kind", [LvmFarm, ThinLvmFarm])
+def test_volumes_are_as_large_as_they_have_to_be(tmp_path: Path, kind: type[LvmFarm]) -> None:
+    farm = kind(tmp_path / "sr")
+    disk = farm.create(16 * BLOCK)
+    for number in range(3):
+        farm.write(disk, number * 5 * BLOCK // SECTOR, number + 1, count=100)
+        kept = farm.snapshot(disk)
+        if number < 2:
+            farm.destroy(kept)
+    run(farm)
+    full = full_size(16 * BLOCK)
+    sizes = farm.volumes
+    assert len(farm.images()) == 3
+    assert sizes[f"VHD-{farm.parent(disk)}"] < full
+    assert sizes[f"VHD-{kept}"] == empty_size()
+    assert sizes[f"VHD-{disk}"] == (full if kind is LvmFarm else empty_size())
+    farm.destroy(kept)
+    farm.sr.attach(disk, False)
+    run(farm)
+    assert farm.images() == {disk}
+    assert farm.volumes[f"VHD-{disk}"] == full
+    farm.sr.detach(disk)
+    assert (farm.volumes[f"VHD-{disk}"] == full) is (kind is LvmFarm)
+    farm.inspect()
+
+
+def test_volumes_are_active_only_while_they_are_merged(tmp_path: Path) -> None:
+    farm = LvmFarm(tmp_path / "sr")
+    disk = grown_chain(farm)
+    other = farm.create()
+    farm.sr.attach(other, False)
+    seen: set[frozenset[str]] = set()
+
+    def watch() -> bool:
+        seen.add(frozenset(farm.lvm.active()))
+        return True
+
+    collect(farm.sr.chains(), Wishes(), watch)
+    assert farm.lvm.active() == {f"VHD-{other}"}
+    assert all(f"VHD-{disk}" not in active for active in seen)
+    assert max(map(len, seen)) == 3
+    farm.sr.detach(other)
+    assert farm.lvm.active() == set()
+
+
+def test_a_disk_in_use_has_its_new_chain_active(tmp_path: Path) -> None:
+    farm = LvmFarm(tmp_path / "sr")
+    disk = grown_chain(farm)
+    farm.sr.attach(disk, False)
+    assert len(farm.lvm.active()) == 4
+    run(farm)
+    assert farm.lvm.active() == {f"VHD-{disk}"}
+    counts = farm.path / "state" / "refcount" / f"lvm-{SR}"
+    assert [(path.name, path.read_text()) for path in counts.iterdir()] == [(disk, "0 1\n")]
+    farm.sr.detach(disk)
+    farm.inspect()
+
+
+@pytest.mark.parametrize("kind", [LvmFarm, ThinLvmFarm])
+def test_volumes_that_others_made_read_only_are_merged_into(tmp_path: Path, kind: type[LvmFarm]) -> None:
+    farm = kind(tmp_path / "sr")
+    disk = grown_chain(farm)
+    volumes = farm.lvm.groups[group_name(SR)].volumes
+    for name, volume in volumes.items():
+        volume.read_only = name.startswith("VHD-") and name != f"VHD-{disk}"
+    run(farm)
+    assert farm.images() == {disk}
+    assert not volumes[f"VHD-{disk}"].read_only
+    farm.inspect()

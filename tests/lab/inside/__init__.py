@@ -1,0 +1,1 @@
+"""Tests that run inside the lab machine only: `python -m tests.lab`."""
