@@ -173,6 +173,13 @@ def test_fault_at_some_steps(operation: Operation, kind: type[Fault], furnished:
 @pytest.mark.slow
 @any_fault
 @each
+def test_every_fault_at_some_steps(operation: Operation, kind: type[Fault], furnished: Path, tmp_path: Path) -> None:
+    sweep(operation, kind, furnished, tmp_path, 17)
+
+
+@pytest.mark.thorough
+@any_fault
+@each
 def test_fault_at_each_step(operation: Operation, kind: type[Fault], furnished: Path, tmp_path: Path) -> None:
     sweep(operation, kind, furnished, tmp_path, 1)
 

@@ -144,24 +144,32 @@ def test_killed_now_and_then(thick: LvmFarm, tmp_path: Path, name: str) -> None:
     ends_old_or_new(thick, tmp_path, OPERATIONS[name], stride=17 if "snapshot" in name or "clone" in name else 7)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["thick", "thin"])
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_killed_at_every_step(request: pytest.FixtureRequest, tmp_path: Path, kind: str, name: str) -> None:
     ends_old_or_new(request.getfixturevalue(kind), tmp_path, OPERATIONS[name])
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_some_command_that_fails(thick: LvmFarm, tmp_path: Path, name: str) -> None:
+    is_settled_whichever_fails(thick, tmp_path, OPERATIONS[name], stride=9)
+
+
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["thick", "thin"])
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_a_command_that_fails(request: pytest.FixtureRequest, tmp_path: Path, kind: str, name: str) -> None:
+def test_every_command_that_fails(request: pytest.FixtureRequest, tmp_path: Path, kind: str, name: str) -> None:
+    is_settled_whichever_fails(request.getfixturevalue(kind), tmp_path, OPERATIONS[name])
+
+
+def is_settled_whichever_fails(prepared: LvmFarm, tmp_path: Path, operation: Operation, stride: int = 1) -> None:
     """The process lives on, and its next operation finds everything settled."""
-    prepared, operation = request.getfixturevalue(kind), OPERATIONS[name]
     old = state(prepared.copy(tmp_path / "old"))
     whole = prepared.copy(tmp_path / "whole")
     operation(whole.sr)
     new = state(whole)
-    for number in range(1, 200):
+    for number in range(1, 200, stride):
         farm = prepared.copy(tmp_path / "sr")
         calls = farm.lvm.calls
         farm.lvm.fail_at = len(calls) + number

@@ -223,3 +223,9 @@ def test_an_open_volume_is_not_removed(place: Place) -> None:
     collect(place.sr.chains(), Wishes())
     assert set(place.volumes) == {"MGT", f"VHD-{taken}"}
     assert content(place.sr, taken)[:512] == b"x" * 512
+
+
+def test_a_device_that_is_not_there_is_no_place_for_an_sr(place: Place) -> None:
+    with pytest.raises(InvalidConfiguration) as refused:
+        place.driver.probe_ext({"device": str(place.fake.devices / "nothing")}, {})
+    assert refused.value.code == "SR_BACKEND_FAILURE_91"

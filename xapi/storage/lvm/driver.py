@@ -133,7 +133,10 @@ class LvmDriver:
 
     def probe_ext(self, device_config: Mapping[str, str], sm_config: Mapping[str, str]) -> tuple[ProbeResult, ...]:
         """Return the SRs on the devices, or that one can be made there."""
-        return self._groups.probe(device_config, self._devices_of(device_config))
+        devices = self._devices_of(device_config)
+        for device in devices:
+            check_device(device)
+        return self._groups.probe(device_config, devices)
 
     def create(
         self,
