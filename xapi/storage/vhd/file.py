@@ -14,6 +14,8 @@ from xapi.storage.punch import punch
 Bytes: TypeAlias = bytes | bytearray | memoryview
 
 ZEROS_AT_ONCE = 2 << 20
+WRITTEN_AT_ONCE = 256 << 10
+"""For more, Linux looks for one large page, which costs many times the copy where its memory is in pieces."""
 VECTOR_LIMIT = 1024
 """How many buffers one pwritev takes (IOV_MAX on Linux)."""
 
@@ -163,11 +165,15 @@ class RealFile:
 
     def pwrite(self, data: Bytes, offset: int) -> None:
         """Write all of `data` at `offset`."""
-        done = os.pwrite(self._descriptor, data, offset)
-        if done < len(data):
-            view = memoryview(data)
-            while done < len(view):
-                done += os.pwrite(self._descriptor, view[done:], offset + done)
+        if len(data) <= WRITTEN_AT_ONCE:
+            done = os.pwrite(self._descriptor, data, offset)
+            if done == len(data):
+                return
+        else:
+            done = 0
+        view = memoryview(data)
+        while done < len(view):
+            done += os.pwrite(self._descriptor, view[done : done + WRITTEN_AT_ONCE], offset + done)
 
     def pwritev(self, buffers: Sequence[Bytes], offset: int) -> None:
         """Write the buffers one after the other from `offset`."""
