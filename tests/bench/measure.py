@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import time
 from typing import Any
 
@@ -112,12 +113,16 @@ def events(place: Place, load: Load, listeners: tuple[int, ...], changes: int) -
             body = xmlrpc.render_call("event.from", (place.session, ["vm"], "TOKEN", 30.0)).decode()
             load.order(what="listen", door=place.door("unix"), clients=count, token=token, request=body.split("TOKEN"))
             assert load.line() == "listening\n"
+            writes: list[float] = []
             for _ in range(changes):
-                place.call("VM.set_name_description", vm, str(time.monotonic_ns()))
+                begun = time.monotonic_ns()
+                place.call("VM.set_name_description", vm, str(begun))
+                writes.append((time.monotonic_ns() - begun) / 1e6)
                 time.sleep(pause)
             time.sleep(0.5)  # lets the slowest hear the last change before the end is told
             place.call("VM.set_name_description", vm, "0")
-            rows.append({"listeners": count, "changes_come": manner, **json_of(load.line())})
+            write = statistics.median(writes)
+            rows.append({"listeners": count, "changes_come": manner, "write_p50_ms": write, **json_of(load.line())})
     return rows
 
 
