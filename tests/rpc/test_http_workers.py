@@ -120,3 +120,24 @@ def test_idle_workers_end_but_the_fewest(monkeypatch: pytest.MonkeyPatch, gate: 
     submit(workers, served.set)
     assert served.wait(PATIENCE)
     assert workers.stop(PATIENCE)
+
+
+def test_workers_that_wait_their_turn_leave_their_places_to_others(gate: threading.Event) -> None:
+    workers = Workers("w", 1, 100)
+    aside = threading.Barrier(EAGER * 3 + 1)
+
+    def wait() -> None:
+        with workers.aside():
+            aside.wait(PATIENCE)
+            gate.wait(PATIENCE)
+
+    for _ in range(EAGER * 3):
+        submit(workers, wait)
+    aside.wait(PATIENCE)  # nobody looked at the pool
+    served = threading.Event()
+    submit(workers, served.set)
+    assert served.wait(PATIENCE)
+    assert not workers.short
+    gate.set()
+    assert workers.stop(PATIENCE)
+    assert workers.count == 0

@@ -22,7 +22,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
 from xapi.rpc.http_connection import (
@@ -241,6 +241,10 @@ class Server:
         self._workers.submit(connection)
         if self._workers.short:
             os.eventfd_write(self._wake, 1)  # the poller is to look soon whether further workers are needed
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Let another worker take the place of this one, which waits inside."""
+        return self._workers.aside()
 
     def forget(self, connection: Connection) -> None:
         """Remove the connection from epoll and from the books."""

@@ -13,7 +13,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -102,6 +102,9 @@ class Host(Protocol):
 
     def submit(self, connection: "Connection") -> None:
         """Give the connection to a worker."""
+
+    def aside(self) -> AbstractContextManager[None]:
+        """Let another worker take the place of this one, which waits inside."""
 
     def forget(self, connection: "Connection") -> None:
         """Remove the connection from epoll and from the books."""
@@ -599,11 +602,22 @@ class Connection:
                 return False
             self.sending = self.sending[sent:] if sent < len(self.sending) else None
 
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        gate = self.host.large_answers
+        if not gate.acquire(blocking=False):
+            with self.host.aside():
+                gate.acquire()
+        try:
+            yield
+        finally:
+            gate.release()
+
     def _send_rest(self) -> bool:
         # Large answers are sent a few at a time, so that small calls beside them need not fight for the processors.
         # Whoever's peer does not keep up is parked, and lets the next one in.
         large = self.outbound is not None
-        with self.host.large_answers if large else nullcontext():
+        with self._turn() if large else nullcontext():
             while not self._push():
                 if not self.wait(select.POLLOUT, _LARGE_SPIN if large else _SPIN):
                     return self.park(select.EPOLLOUT, self.host.limits.send_time)

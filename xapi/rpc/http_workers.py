@@ -5,6 +5,8 @@ import queue
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from xapi.rpc.http_connection import Connection
 
@@ -30,7 +32,8 @@ class Workers:
         self._waiting: deque[Connection] = deque()
         self._calls: queue.SimpleQueue[bool] = queue.SimpleQueue()  # each for one worker: to work, or to end
         self._called = 0  # workers that have not heard of it yet
-        self._working = 0  # workers that were called and have not gone to rest
+        self._working = 0  # workers that were called and have not gone to rest or aside
+        self._aside = 0  # workers that wait for their turn
         self._served = 0  # connections, since the last look
         self._started = 0
         self._threads: set[threading.Thread] = set()
@@ -69,15 +72,30 @@ class Workers:
             self._served = 0
         self._begin(fresh)
 
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Let another work in the place of this worker, which does nothing but wait inside."""
+        with self._lock:
+            self._working -= 1
+            self._aside += 1
+            fresh = self._call(1) if self._working < EAGER and self.short else []
+        self._begin(fresh)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._working += 1
+                self._aside -= 1
+
     def _call(self, count: int) -> list[threading.Thread]:
         """Call workers, and make those that there are not yet, as far as may be; those are to begin."""
-        count = min(count, self._maximum - self._working)
+        count = min(count, self._maximum - self._working - self._aside)
         self._working += count
         self._called += count
         fresh: list[threading.Thread] = []
         for _ in range(count):
             self._calls.put(True)
-        for _ in range(self._working - len(self._threads)):
+        for _ in range(self._working + self._aside - len(self._threads)):
             self._started += 1
             fresh.append(threading.Thread(target=self._work, name=f"{self._name}-{self._started}", daemon=True))
             self._threads.add(fresh[-1])
@@ -118,7 +136,7 @@ class Workers:
                 wanted = self._calls.get(timeout=_PATIENCE)
             except queue.Empty:
                 with self._lock:
-                    if max(self._minimum, self._working) < len(self._threads):
+                    if max(self._minimum, self._working + self._aside) < len(self._threads):
                         self._threads.discard(threading.current_thread())
                         return False
                 continue
