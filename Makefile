@@ -19,7 +19,7 @@ test: $(VENV)/.installed-for-tests
 	$(BIN)/lint-imports
 	$(BIN)/pytest -m "not thorough" $(ARGS)
 
-# Every step of the sweeps over faults and kills, of which `make test` takes some: half an hour.
+# Every step of the sweeps over faults and kills, of which `make test` takes some: a quarter of an hour.
 thorough: $(VENV)/.installed-for-tests
 	$(BIN)/pytest -m thorough $(ARGS)
 
