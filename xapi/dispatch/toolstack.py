@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xapi.datamodel.classes import Host, Pool
+from xapi.datamodel.classes import SR, Host, Pool
 from xapi.datamodel.model import Ref
 from xapi.db.database import Database
 from xapi.dispatch.events import EventFeed
@@ -39,6 +39,10 @@ class Toolstack:
     def pool(self) -> Pool:
         """The one pool."""
         return self.db.all(Pool)[0]
+
+    def tidies_up(self, sr: SR) -> bool:
+        """Whether this host is the one to look after an SR: of the hosts that share one it is the pool's master."""
+        return not sr.shared or self.pool.master == self.this_host
 
     def reap(self) -> None:
         """Remove what nobody uses any more: idle sessions, and tasks that ended long ago."""

@@ -94,7 +94,7 @@ class Coalescer:
         if row is None or self._resting.get(sr, self._toolstack.clock.now()) > self._toolstack.clock.now():
             return None
         handle = self._toolstack.part(StorageRepositories).reach(row)
-        if not isinstance(handle, Collectable) or not self._is_ours(row):
+        if not isinstance(handle, Collectable) or not self._toolstack.tidies_up(row):
             return None
         wishes = self._wishes(row)
         try:
@@ -131,10 +131,6 @@ class Coalescer:
             return None
         task.succeed()
         return found
-
-    def _is_ours(self, row: SR) -> bool:
-        """Whether this host is the one to collect an SR: of those that share one it is the pool's master."""
-        return not row.shared or self._toolstack.pool.master == self._toolstack.this_host
 
     def _wishes(self, row: SR) -> Wishes:
         """What `other_config` of the SR and of its disks allows, and what other hosts use."""

@@ -10,11 +10,14 @@ LOG = logging.getLogger("xapi.services")
 
 
 class Periodic:
-    """Calls a function every so many seconds until it is stopped; a failure is logged, and the next turn comes."""
+    """Calls a function every so many seconds until it is stopped; a failure is logged, and the next turn comes.
 
-    def __init__(self, name: str, seconds: float, work: Callable[[], object]) -> None:
+    Seconds that may change are given as a function, which is asked before each pause.
+    """
+
+    def __init__(self, name: str, seconds: float | Callable[[], float], work: Callable[[], object]) -> None:
         self._name = name
-        self._seconds = seconds
+        self._seconds = seconds if callable(seconds) else lambda: seconds
         self._work = work
         self._stopping = Event()
         self._thread = Thread(target=self._run, name=name, daemon=True)
@@ -30,8 +33,8 @@ class Periodic:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping.wait(self._seconds):
+        while not self._stopping.wait(self._seconds()):
             try:
                 self._work()
             except Exception:
-                LOG.exception("%s failed; it will try again in %s seconds", self._name, self._seconds)
+                LOG.exception("%s failed; it will try again in %s seconds", self._name, self._seconds())

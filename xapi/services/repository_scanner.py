@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from threading import Event, Thread
+from threading import Event
 from typing import Final
 
 from xapi.actions.sr.records import DIRTY
@@ -15,6 +14,7 @@ from xapi.dispatch.perform import run_message
 from xapi.dispatch.sessions import Session
 from xapi.dispatch.tasks import TaskInHand
 from xapi.dispatch.toolstack import Toolstack
+from xapi.services.periodic import Periodic
 
 LOG = logging.getLogger("xapi.services")
 AUTO_SCAN: Final = "auto-scan"
@@ -31,17 +31,16 @@ class RepositoryScanner:
     def __init__(self, toolstack: Toolstack) -> None:
         self._toolstack = toolstack
         self._stopping = Event()
-        self._thread = Thread(target=self._run, name="repository scanner", daemon=True)
+        self._periodic = Periodic("repository scanner", lambda: self.pause, self.turn)
 
     def start(self) -> None:
         """Begin; the first turn comes after the first pause."""
-        self._thread.start()
+        self._periodic.start()
 
     def stop(self) -> None:
         """End after the scan that is under way."""
         self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._periodic.stop()
 
     @property
     def pause(self) -> float:
@@ -60,24 +59,17 @@ class RepositoryScanner:
         return scanned
 
     def _is_ours(self, row: SR) -> bool:
-        """Whether it is plugged here, and this host is the one to scan it: of those that share one, the master."""
-        if row.shared and self._toolstack.pool.master != self._toolstack.this_host:
-            return False
+        """Whether it is plugged, and this host is the one to scan it."""
         links = (self._toolstack.db.find(PBD, link) for link in row.PBDs)
-        return any(link is not None and link.currently_attached for link in links if link is not None)
+        plugged = any(link is not None and link.currently_attached for link in links)
+        return plugged and self._toolstack.tidies_up(row)
 
     def _scan(self, row: SR) -> None:
         task = TaskInHand(self._toolstack.tasks, "SR.scan", "")
         ctx = Context(self._toolstack, Session(ref="", user="", superuser=True), task)
-        begun = time.monotonic()
         try:
             run_message(ctx, "SR.scan", row.ref)
         except Failure as failure:
             LOG.info("SR %s was not scanned: %s", row.uuid, failure)
         finally:
             task.succeed()
-        LOG.debug("SR %s was scanned in %.3f s", row.uuid, time.monotonic() - begun)
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self.pause):
-            self.turn()

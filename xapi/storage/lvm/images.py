@@ -322,12 +322,11 @@ class VolumeImages:
             self._group.hide(volume.name, hidden)
             self.tree.refresh()
         else:
-            self._permit_writing(uuid)
+            self._permit_writing(volume)
             set_hidden(self._group, uuid, hidden)
         self.tree.reread(uuid)
 
-    def _permit_writing(self, uuid: str) -> None:
-        volume = self._volume(uuid)
+    def _permit_writing(self, volume: Volume) -> None:
         if volume.read_only:
             self._group.permit_writing(volume.name)
             self.tree.refresh()
@@ -339,10 +338,11 @@ class VolumeImages:
         self._open.append(mine)
         try:
             with self.held():
+                volume = self._volume(uuid)
                 if writable:
-                    self._permit_writing(uuid)
+                    self._permit_writing(volume)
                 self._settle()
-                path = self._group.path(self._volume(uuid).name)
+                path = self._group.path(volume.name)
             with closing(VolumeFile.open_volume(path, writable)) as file:
                 yield file
         finally:
