@@ -77,8 +77,10 @@ class LvmGroups:
         kept: list[SrStat | None] = [*found] if found else [None]
         return tuple(ProbeResult(dict(configuration), complete=True, sr=sr) for sr in kept)
 
-    def create(self, sr_uuid: str, devices: tuple[str, ...], allocation: str) -> None:
-        """Make a volume group with its metadata volume on devices that hold no SR."""
+    def create(
+        self, sr_uuid: str, devices: tuple[str, ...], allocation: str, sm_config: Mapping[str, str]
+    ) -> Mapping[str, str]:
+        """Make a volume group with its metadata volume on devices that hold no SR; return the SR's sm_config."""
         group = VolumeGroup(sr_uuid, self._runner, self._devices)
         taken = self.found(devices)
         if taken or any(device.sr_uuid == sr_uuid for device in self.found()):
@@ -90,6 +92,7 @@ class LvmGroups:
         except StorageFailure:
             group.destroy()
             raise
+        return {**sm_config, "allocation": allocation, "use_vhd": "true"}
 
     def attach(
         self,
@@ -152,8 +155,7 @@ class LvmDriver:
         for device in devices:
             check_device(device)
             check_not_mounted(device)
-        self._groups.create(sr_uuid, devices, allocation)
-        return {**sm_config, "allocation": allocation, "use_vhd": "true"}
+        return self._groups.create(sr_uuid, devices, allocation, sm_config)
 
     def attach(
         self,

@@ -102,8 +102,7 @@ class LvmOverIscsi:
         allocation = allocation_of(device_config, sm_config)
         settings = self._complete(device_config)
         with self._connected(settings):
-            self._groups.create(sr_uuid, (device_of(self._devices, settings.scsi_id),), allocation)
-        return {**sm_config, "allocation": allocation, "use_vhd": "true"}
+            return self._groups.create(sr_uuid, (device_of(self._devices, settings.scsi_id),), allocation, sm_config)
 
     def attach(
         self,
@@ -171,8 +170,7 @@ class LvmOverHba:
     ) -> Mapping[str, str]:
         """Make a volume group on the LUN."""
         allocation = allocation_of(device_config, sm_config)
-        self._groups.create(sr_uuid, (self._device(device_config),), allocation)
-        return {**sm_config, "allocation": allocation, "use_vhd": "true"}
+        return self._groups.create(sr_uuid, (self._device(device_config),), allocation, sm_config)
 
     def attach(
         self,
