@@ -8,6 +8,7 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
+from xapi.storage.sparse import data_runs
 from xapi.storage.vhd.chain import Chain
 from xapi.storage.vhd.create import create_child, create_dynamic
 from xapi.storage.vhd.file import RealFile
@@ -109,8 +110,13 @@ def forget(*paths: Path) -> None:
 
 
 def warm(disk: Path) -> None:
-    """Read a disk and the links beside it, so that nobody is the first to do so."""
+    """Read a disk and the links beside it, so that nobody is the first to do so.
+
+    Holes are left out: the cache keeps pages of zeros for them, and a chain of VHDs is mostly holes.
+    """
     for path in sorted(disk.parent.glob(f"link*{disk.suffix}")) if disk.stem.startswith("link") else [disk]:
         with path.open("rb", buffering=0) as file:
-            while file.read(4 * MIB):
-                pass
+            for offset, length in data_runs(str(path)):
+                file.seek(offset)
+                while file.tell() < offset + length and file.read(min(4 * MIB, offset + length - file.tell())):
+                    pass
