@@ -5,26 +5,30 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SYSTEM_PACKAGES := python3-venv python3-dev gcc pkg-config librrd-dev libpam0g
 # Programs that tests use as clients and as the other side; a test whose program is missing is skipped and says so.
-TEST_PACKAGES := btrfs-progs chromium curl libnbd-bin lvm2 novnc openssl qemu-utils rrdtool wget xfsprogs
+TEST_PACKAGES := btrfs-progs chromium curl e2fsprogs libnbd-bin lvm2 novnc openssl qemu-utils rrdtool wget xfsprogs
 
 .PHONY: run test thorough quick lint types bench lab docs clean
 
 run: $(VENV)/.installed
 	@exec $(BIN)/xapi --auth password $(ARGS)
 
+# The files of the tests are shared out to a process for each processor; `make test WORKERS=0` runs them in one.
+WORKERS ?= auto
+PYTEST := $(BIN)/pytest -n $(WORKERS) --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.installed-for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -m "not thorough" $(ARGS)
+	$(PYTEST) -m "not thorough" $(ARGS)
 
 # Every step of the sweeps over faults and kills, of which `make test` takes some: a quarter of an hour.
 thorough: $(VENV)/.installed-for-tests
-	$(BIN)/pytest -m thorough $(ARGS)
+	$(PYTEST) -m thorough $(ARGS)
 
 quick: $(VENV)/.installed-for-tests
-	$(BIN)/pytest -m "not slow and not thorough" -x $(ARGS)
+	$(PYTEST) -m "not slow and not thorough" -x $(ARGS)
 
 lint: $(VENV)/.installed-for-tests
 	$(BIN)/ruff check .

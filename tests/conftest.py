@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.house import Caller, House
+from tests.fakes.places import state_directory
+
+settings.register_profile("untimed", deadline=None)  # a busy machine is no error
+settings.load_profile("untimed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What a test has said or logged goes to another process, which takes only what can be encoded."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 @pytest.fixture
@@ -21,7 +33,7 @@ def clock() -> FakeClock:
 @pytest.fixture
 def short_path() -> Iterator[Path]:
     """A directory whose name is short enough for a Unix socket in it."""
-    with tempfile.TemporaryDirectory(prefix="xapi-") as directory:
+    with state_directory() as directory:
         yield Path(directory)
 
 
@@ -47,7 +59,7 @@ def client(house: House) -> Caller:
 @pytest.fixture(scope="module")
 def lasting_house() -> Iterator[House]:
     """A house for all tests of a module, for those that ask it many small questions."""
-    with tempfile.TemporaryDirectory(prefix="xapi-") as directory:
+    with state_directory() as directory:
         opened = House(Path(directory), FakeClock())
         yield opened
         opened.close()

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from threading import Lock, Timer
 from typing import Protocol
@@ -60,6 +61,7 @@ from xapi.services import nbd_export
 from xapi.services.coalescer import Coalescer
 from xapi.services.guest_watcher import GuestWatcher
 from xapi.services.metering import Metering
+from xapi.services.path_watcher import PathWatcher
 from xapi.services.periodic import Periodic
 from xapi.services.repository_scanner import RepositoryScanner
 from xapi.services.snapshot_schedule import SnapshotSchedules
@@ -74,6 +76,7 @@ from xapi.system.log import start_logging
 from xapi.system.memory import give_back_large_buffers
 from xapi.system.passwords import Authenticator, LockoutDelay, Pam, PasswordFile
 from xapi.system.settings import Address, Settings, from_command_line
+from xapi.system.undo import on_failure
 
 LOG = logging.getLogger("xapi.server")
 WORKERS = 256
@@ -102,11 +105,8 @@ class RunningServer:
         self._stack = ExitStack()
         self.https_address: tuple[str, int] | None = None
         self.http_address: tuple[str, int] | None = None
-        try:
+        with on_failure(self._stack.close):
             self._open(settings, clock or SystemClock(), doors, background)
-        except BaseException:
-            self._stack.close()
-            raise
 
     def _open(self, settings: Settings, clock: Clock, doors: bool, background: bool) -> None:
         settings.state.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -227,6 +227,7 @@ class RunningServer:
             Periodic("reaper", REAP_SECONDS, toolstack.reap),
             Periodic("data paths", REVIVE_SECONDS, toolstack.part(DataPathProcesses).revive),
             RepositoryScanner(toolstack),
+            PathWatcher(toolstack),
             Periodic("SSH", REAP_SECONDS, lambda: turn_off_expired_ssh(toolstack)),
             SnapshotSchedules(toolstack),
             Coalescer(toolstack),
@@ -273,10 +274,16 @@ def _locked(path: Path) -> ExitStack:
     return stack
 
 
+@cache
+def _installed(group: str) -> tuple[EntryPoint, ...]:
+    """The drivers that this installation has, in the order of their names."""
+    return tuple(sorted(entry_points(group=group), key=lambda point: point.name))
+
+
 def open_hypervisor(settings: Settings) -> HypervisorDriver:
     """Open the driver that the settings name; `auto` takes the simulator until a real one is found to work here."""
     name = "simulator" if settings.hypervisor == "auto" else settings.hypervisor
-    for point in entry_points(group="xapi.hypervisor"):
+    for point in _installed("xapi.hypervisor"):
         if point.name == name:
             tables: Mapping[str, Mapping[str, str]] = {"simulator": settings.simulator}
             opened: HypervisorDriver = point.load()(settings.state / name, tables.get(name, {}))
@@ -287,14 +294,14 @@ def open_hypervisor(settings: Settings) -> HypervisorDriver:
 def open_storage_drivers(settings: Settings) -> tuple[SrDriver, ...]:
     """Every storage driver that is installed, one a type."""
     found: list[SrDriver] = []
-    for point in sorted(entry_points(group="xapi.storage"), key=lambda one: one.name):
+    for point in _installed("xapi.storage"):
         found += point.load()(settings.state)
     return tuple(found)
 
 
 def open_network_driver(settings: Settings, installation: str) -> NetworkDriver:
     """Open the driver that makes the bridges of this host; a simulated one has the cards of its installation."""
-    (point,) = entry_points(group="xapi.network", name="simulator")
+    (point,) = (point for point in _installed("xapi.network") if point.name == "simulator")
     host = "127.0.0.1" if settings.https.host in ANYWHERE else settings.https.host
     lease = {"lease.eth0": f"{host}/{8 if host.startswith('127.') else 24}"} if ":" not in host else {}
     own = {key: value for key, value in settings.network.items() if key != nbd_export.SETTING}
@@ -404,7 +411,8 @@ def main() -> int:
         try:
             server = RunningServer(settings)
         except (StateInUse, CertificateProblem, NewerDatabase, NoSuchDriver, OSError) as problem:
-            sys.stderr.write(f"xapi: {problem}\n")
+            told = problem.strerror if isinstance(problem, OSError) and not problem.filename else None
+            sys.stderr.write(f"xapi: {told or problem}\n")
             return 1
         server.toolstack.parts[Agent] = wishes
         settle_memory()

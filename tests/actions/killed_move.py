@@ -6,14 +6,16 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from tests.actions.lvm_house import lvm_of_files
 from tests.fakes.house import House
 from xapi.actions.attach_disks import AttachDisks
 from xapi.actions.vdi import moving
 from xapi.actions.vdi.moving import _Move
-from xapi.storage.file.repository import FileSr
+from xapi.storage.images.repository import ImagesSr
 
 STEPS = (
     "begin",
@@ -52,8 +54,8 @@ def plan_death(step: str) -> None:
     owner, name, count = {
         "begin": (_Move, "_drives", 1),
         "target": (moving, "room_for", 1),
-        "made": (FileSr, "create", 1),
-        "frozen": (FileSr, "snapshot", 2),
+        "made": (ImagesSr, "create", 1),
+        "frozen": (ImagesSr, "snapshot", 2),
         "first round": (_Move, "_bring", 1),
         "rounds": (_Move, "_copy_rounds", 1),
         "last round": (_Move, "_bring", 3),
@@ -71,8 +73,9 @@ def plan_death(step: str) -> None:
 
 def main(root: str, disk: str, sr: str, step: str) -> None:
     plan_death(step)
-    house = House(Path(root) / "state", None, ("--config", str(Path(root) / "xapi.toml")))
-    house.client.VDI.pool_migrate(disk, sr, {})
+    with lvm_of_files(Path(root)) if (Path(root) / "lvm").exists() else nullcontext():
+        house = House(Path(root) / "state", None, ("--config", str(Path(root) / "xapi.toml")))
+        house.client.VDI.pool_migrate(disk, sr, {})
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Only for tests that start no VM: what the hypervisor and the storage have is not
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.house import House
+from tests.fakes.places import state_directory
 from xapi.datamodel.model import Entity
 from xapi.db.database import Database
 
@@ -41,7 +41,7 @@ def names_in(state: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def standing() -> Iterator[tuple[House, FakeClock]]:
-    with tempfile.TemporaryDirectory(prefix="xapi-") as directory:
+    with state_directory() as directory:
         clock = FakeClock()
         house = House(Path(directory), clock)
         yield house, clock

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from tests.fakes import house as fake_house
 from tests.fakes.house import Caller, House
+from tests.fakes.places import state_directory
 from xapi.actions.storage_repositories import StorageRepositories
 from xapi.datamodel.failure import Failure
 
@@ -36,7 +36,7 @@ fake_house.ERRORS = DeclaredErrors(fake_house.ERRORS)
 @contextmanager
 def storage_house(clock: Any = None, **simulator: str) -> Iterator[StorageHouse]:
     """Opens a house for the time of the block; `simulator` are settings of the hypervisor."""
-    with tempfile.TemporaryDirectory(prefix="xapi-") as directory:
+    with state_directory() as directory:
         house = StorageHouse(Path(directory), clock, **simulator)
         yield house
         house.close()

@@ -1,7 +1,6 @@
 """Every message of these classes is called with what nobody should send: it names an error, and changes nothing."""
 
 import re
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tests.actions.scene import Scene, differences, furnished_scene
 from tests.actions.standing_house import put_back, rows_of
 from tests.fakes.clock import FakeClock
 from tests.fakes.house import Caller, House
+from tests.fakes.places import state_directory
 from xapi import lifecycle
 from xapi.actions.host.machine import Machine, SimulatedMachine
 from xapi.datamodel.catalog import CATALOG, Kind, Method
@@ -93,7 +93,7 @@ def rows(house):
 
 @pytest.fixture(scope="module")
 def ready():
-    with tempfile.TemporaryDirectory(prefix="xapi-") as directory:
+    with state_directory() as directory:
         house = House(Path(directory), FakeClock())
         toolstack = house.toolstack
         toolstack.parts[Machine] = SimulatedMachine(toolstack.db, toolstack.clock, toolstack.this_host)

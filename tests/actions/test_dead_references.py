@@ -5,7 +5,6 @@ is not implemented yet, `dead_references_allowed.json` says so with a reason; an
 """
 
 import json
-import tempfile
 from collections import defaultdict
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.house import House
+from tests.fakes.places import state_directory
 from xapi.actions.host.machine import Machine, SimulatedMachine
 from xapi.datamodel.catalog import CATALOG
 from xapi.datamodel.classes import Session, Task
@@ -55,7 +55,7 @@ def emptiest(kind, clock):
 
 @pytest.fixture(scope="module")
 def ready():
-    with tempfile.TemporaryDirectory(prefix="xapi-") as directory:
+    with state_directory() as directory:
         house = House(Path(directory), FakeClock())
         toolstack = house.toolstack
         toolstack.parts[Machine] = SimulatedMachine(toolstack.db, toolstack.clock, toolstack.this_host)

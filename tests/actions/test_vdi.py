@@ -169,12 +169,14 @@ def test_a_sharable_disk_has_no_snapshots(house: StorageHouse, sr: str) -> None:
     assert refusal(house.client.VDI.snapshot, disk, {})[0] == "VDI_IS_SHARABLE"
 
 
-def test_a_raw_disk_is_cloned_by_copying_and_has_no_snapshots(house: StorageHouse, file_sr: str) -> None:
+def test_a_raw_disk_is_cloned_and_has_snapshots(house: StorageHouse, file_sr: str) -> None:
     disk = house.disk(file_sr, sm_config={"type": "raw"})
     house.write(disk, MEBIBYTE, b"raw".ljust(512))
     clone = house.client.VDI.clone(disk, {})
-    assert house.read(clone, MEBIBYTE, 3) == b"raw"
-    assert refusal(house.client.VDI.snapshot, disk, {}) == ["SR_OPERATION_NOT_SUPPORTED", file_sr]
+    snapshot = house.client.VDI.snapshot(disk, {})
+    house.write(disk, MEBIBYTE, b"new".ljust(512))
+    assert [house.read(each, MEBIBYTE, 3) for each in (disk, clone, snapshot)] == [b"new", b"raw", b"raw"]
+    assert house.client.VDI.get_snapshot_of(snapshot) == disk
     assert house.client.VDI.get_current_operations(disk) == {}
     house.client.SR.scan(file_sr)  # what was written straight to the disk is not known before
     house.check_rows_follow_storage(file_sr)
@@ -345,12 +347,6 @@ def test_reset_on_boot_needs_a_driver_that_does_it(house: StorageHouse) -> None:
     sr = house.sr("dummy")
     disk = house.disk(sr)
     assert refusal(house.client.VDI.set_on_boot, disk, "reset") == ["SR_OPERATION_NOT_SUPPORTED", sr]
-
-
-def test_a_raw_disk_cannot_be_reset(house: StorageHouse, sr: str) -> None:
-    disk = house.disk(sr, sm_config={"type": "raw"})
-    assert refusal(house.client.VDI.set_on_boot, disk, "reset") == ["SR_OPERATION_NOT_SUPPORTED", sr]
-    assert house.client.VDI.get_on_boot(disk) == "persist"
 
 
 def test_old_messages_say_that_they_are_old(house: StorageHouse, disk: str) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.actions.storage_house import MEBIBYTE, StorageHouse, refusal, storage_house
+from tests.actions.lvm_house import lvm_house
+from tests.actions.storage_house import MEBIBYTE, StorageHouse, refusal
 from tests.fakes.guests import halted
 from tests.storage.datapath.client import Client
 from xapi.hypervisor.interface import NbdBackend
@@ -16,13 +17,13 @@ KEPT, LOST = b"kept".ljust(512, b"k"), b"lost".ljust(512, b"l")
 
 @pytest.fixture(scope="module", params=("true", "false"), ids=("by path", "by socket"))
 def house(request: pytest.FixtureRequest) -> Iterator[StorageHouse]:
-    with storage_house(vhd_files=request.param) as opened:
+    with lvm_house(vhd_files=request.param) as opened:
         yield opened
 
 
-@pytest.fixture
-def sr(house: StorageHouse) -> str:
-    return house.sr()
+@pytest.fixture(params=("file", "lvm", "thin"))
+def sr(house: StorageHouse, request: pytest.FixtureRequest) -> str:
+    return house.sr(request.param)
 
 
 @pytest.fixture
@@ -146,6 +147,27 @@ def test_chains_are_collected_without_touching_what_the_disk_starts_with(
     Coalescer(house.house.toolstack, settle=0).look_after(sr)
     assert [house.client.VDI.get_managed(ref) for ref in house.client.SR.get_VDIs(sr)] == [True]
     assert content(house, disk) == (KEPT, bytes(512))
+
+
+def test_a_raw_disk_is_reset_once_it_has_a_parent(house: StorageHouse, sr: str) -> None:
+    raw = house.disk(sr, sm_config={"type": "raw"})
+    house.write(raw, MEBIBYTE, KEPT)
+    house.client.VDI.set_on_boot(raw, "reset")
+    vm = halted(house.client)
+    house.drive(vm, raw)
+    house.client.VM.start(vm, False, False)
+    dirty(house, vm, raw)
+    for _ in range(2):
+        if house.client.VM.get_power_state(vm) == "Running":
+            house.client.VM.hard_shutdown(vm)
+        house.client.VM.start(vm, False, False)
+    house.client.VM.hard_shutdown(vm)
+    assert content(house, raw) == (KEPT, bytes(512))
+    house.client.VDI.set_on_boot(raw, "persist")
+    Coalescer(house.house.toolstack, settle=0).look_after(sr)
+    assert house.client.VDI.get_sm_config(raw)["vdi_type"] == "raw"
+    assert content(house, raw) == (KEPT, bytes(512))
+    house.check_rows_follow_storage(sr)
 
 
 @pytest.mark.parametrize("live", (False, True))

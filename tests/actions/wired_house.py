@@ -5,29 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Event
 from typing import Any
 
 import pytest
 
 from tests.fakes.clock import FakeClock
+from tests.fakes.eventually import eventually
 from tests.fakes.house import House
+from tests.fakes.places import state_directory
 from xapi.actions.attach_networks import AttachNetworks
 from xapi.actions.pif_scan import start_networking
+from xapi.actions.vm.domains import note_agent
 from xapi.datamodel.classes import VM, Host, VMMetrics
 from xapi.datamodel.classes.vm import DomainType, VmPowerState
 from xapi.datamodel.failure import Failure
 from xapi.hypervisor.interface import DomainConfig, DomainKind, Memory
 from xapi.network.simulator.driver import SimulatedNetwork
 from xapi.network.simulator.settings import NetworkSimulatorConfig
+from xapi.services.guest_watcher import system_context
 
 MIB = 1 << 20
 
 
 @contextmanager
 def wired_house(**settings: str) -> Iterator[WiredHouse]:
-    with TemporaryDirectory(prefix="xapi-") as directory:
+    with state_directory() as directory:
         house = House(Path(directory), FakeClock())
         wired = WiredHouse(house, **settings)
         try:
@@ -93,7 +96,15 @@ class WiredHouse:
         return {nic.device: nic for nic in state.nics}
 
     def everything(self) -> dict[Any, Any]:
-        """Every row and every bridge, to see that nothing has changed; tasks come and go."""
+        """Every row and every bridge, to see that nothing has changed; tasks come and go.
+
+        What guests have reported by now is in the rows.
+        """
+        for row in self.db.all(VM):
+            if row.power_state is VmPowerState.RUNNING and not row.is_control_domain:
+                uuid = row.uuid
+                eventually(lambda uuid=uuid: self.toolstack.hypervisor.domains.get(uuid).agent, bool)
+                note_agent(system_context(self.toolstack, "everything"), row.ref)
         rows = {
             (entity, ref): tuple(version.row)
             for entity, table in self.db.tables.items()

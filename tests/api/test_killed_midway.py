@@ -146,10 +146,10 @@ def killed_and_looked_at(times: int, seed: int) -> None:
         server.close()
 
 
-def test_a_few_times():
-    killed_and_looked_at(4, seed=1)
+def test_some_times():
+    killed_and_looked_at(6, seed=1)
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_many_times():
     killed_and_looked_at(30, seed=2)

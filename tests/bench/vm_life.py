@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.guests import vm_record
-from tests.fakes.served import ServerProcess
+from tests.fakes.served import ServerProcess, new_state
 
 LISTERS = 8
 MANY = 1000
@@ -123,7 +123,7 @@ def start_times(api: Any, count: int) -> list[float]:
 
 def measure() -> Iterator[Figure]:
     """Everything, on one server."""
-    server = ServerProcess()
+    server = ServerProcess(state=new_state())
     try:
         api = server.logged_in().xenapi
         template = api.VM.get_by_name_label("Other install media")[0]

@@ -54,6 +54,38 @@ def test_a_call_that_is_cancelled_stops_at_its_next_step(client, in_hand):
     client.task.cancel(ref)
 
 
+def test_a_step_tells_of_itself_below_the_call(client, in_hand):
+    step = in_hand.step("VDI.create")
+    assert client.task.get_subtasks(in_hand.ref) == []  # nobody asked for its reference yet
+    assert client.task.get_subtask_of(step.ref) == in_hand.ref
+    assert client.task.get_name_label(step.ref) == "VDI.create"
+    step.succeed()
+    assert client.task.get_subtasks(in_hand.ref) == []
+    assert status(client, in_hand.ref) == "pending"
+
+
+def test_who_stops_the_call_stops_its_step(client, in_hand):
+    step = in_hand.step("VDI.create")
+    step.check()
+    assert not step.cancelled
+    client.task.cancel(in_hand.ref)
+    assert step.cancelled
+    step.pause(60.0)
+    with pytest.raises(Failure) as stopped:
+        step.check()
+    assert stopped.value.description == TASK_CANCELLED(in_hand.ref).description
+
+
+def test_a_step_can_be_stopped_alone(client, in_hand):
+    step = in_hand.step("VDI.create")
+    client.task.cancel(step.ref)
+    assert step.cancelled
+    with pytest.raises(Failure) as stopped:
+        step.check()
+    assert stopped.value.description == TASK_CANCELLED(step.ref).description
+    in_hand.check()
+
+
 def test_a_task_that_is_destroyed_meanwhile_stays_gone(client, in_hand):
     ref = in_hand.ref
     client.task.destroy(ref)

@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+from tests.fakes.certificate import lend_certificate
 from xapi.datamodel.errors import ERRORS
 from xapi.datamodel.failure import Failure
 from xapi.dispatch.perform import Performer
@@ -14,6 +15,7 @@ from xapi.rpc.call import Call, Done, Outcome, Waiting
 from xapi.rpc.forms import XML
 from xapi.rpc.http_message import Peer
 from xapi.server import RunningServer
+from xapi.system.clock import SystemClock
 from xapi.system.settings import parse
 
 NOT_ASYNCHRONOUS = "Fault"  # the one answer that is no error of the contract, as the original gives it
@@ -24,6 +26,7 @@ class House:
 
     def __init__(self, state: Path, clock: Any = None, options: tuple[str, ...] = ()) -> None:
         settings = parse(["--state", str(state), "--hypervisor", "simulator", *options], {})
+        lend_certificate(settings, (clock or SystemClock()).now())
         self.server = RunningServer(settings, clock, doors=False, background=False)
         self.toolstack = self.server.toolstack
         self.performer = Performer(self.toolstack)

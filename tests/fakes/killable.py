@@ -7,6 +7,7 @@ import shutil
 import threading
 from multiprocessing.connection import Connection
 
+from tests.fakes.places import QUICK
 from tests.fakes.served import OPTIONS, Doors, new_state
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -28,7 +29,7 @@ class Killable(Doors):
 
     def __init__(self) -> None:
         self.clients = []
-        self.state = new_state()
+        self.state = new_state(QUICK)
         self.running = False
         self.start()
 

@@ -15,11 +15,14 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import XenAPI
 
+from tests.fakes.certificate import lend_certificate
+from tests.fakes.places import QUICK
 from xapi.server import RunningServer
 from xapi.system.settings import parse
 
@@ -27,9 +30,9 @@ OPTIONS = ("--https", "127.0.0.1:0", "--http", "127.0.0.1:0", "--hypervisor", "s
 MAIN = "import sys; from xapi.server import main; sys.exit(main())"
 
 
-def new_state() -> Path:
+def new_state(place: Path = Path("/tmp")) -> Path:
     """A directory with a short name and without an underscore, which the PyPI client would take for a slash."""
-    path = Path("/tmp") / f"xapi-{uuid.uuid4().hex[:12]}"
+    path = place / f"xapi-{uuid.uuid4().hex[:12]}"
     path.mkdir(mode=0o700)
     return path
 
@@ -110,8 +113,9 @@ class Served(Doors):
 
     def __init__(self, *options: str) -> None:
         self.clients = []
-        self.state = new_state()
+        self.state = new_state(QUICK)
         settings = parse(["--state", str(self.state), *OPTIONS, *options], {})
+        lend_certificate(settings, datetime.now(UTC))
         self.server = RunningServer(settings)
         self.https = self.server.https_address
         assert self.server.http_address is not None
@@ -128,7 +132,7 @@ class ServerProcess(Doors):
 
     def __init__(self, *options: str, state: Path | None = None) -> None:
         self.clients = []
-        self.state = state or new_state()
+        self.state = state or new_state(QUICK)
         self.options = options
         self.start()
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.fakes.places import state_directory
 from tests.http_handlers.doors import Doors
 
 
 @pytest.fixture(scope="package")
 def doors() -> Iterator[Doors]:
-    with tempfile.TemporaryDirectory(prefix="xapi-") as directory:
+    with state_directory() as directory:
         opened = Doors(Path(directory))
         yield opened
         opened.close()

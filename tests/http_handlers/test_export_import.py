@@ -115,6 +115,24 @@ def disks_of(doors: Doors, vm: str) -> dict[str, str]:
 # The archive itself
 
 
+def test_only_the_vm_tells_of_the_task_that_imports_it(doors, vm):
+    archive = exported(doors, vm)
+    task, db = doors.task(), doors.toolstack.db
+    told: set[tuple[str, str]] = set()
+
+    def look() -> None:
+        for entity in (SR, VDI, VM, VBD, VIF, Network):
+            for row in db.all(entity):
+                if task in row.current_operations:
+                    told.add((entity.wire_name, row.name_label if entity is VM else ""))
+
+    forget = db.waiters.add([(entity, "") for entity in (SR, VDI, VM, VBD, VIF, Network, Task)], look)
+    assert doors.put("/import", archive, task_id=task).status == 200
+    forget()
+    assert told == {("VM", "a VM")}
+    assert doors.client.task.get_subtasks(task) == []
+
+
 def test_the_archive_is_what_other_tools_expect(doors, vm):
     answer = doors.get("/export", ref=vm)
     assert answer.headers["content-type"] == "application/octet-stream"

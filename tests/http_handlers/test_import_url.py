@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import ipaddress
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,6 +39,10 @@ class Shop(ThreadingHTTPServer):
         self.release = threading.Event()
         if tls is not None:
             self.socket = server_context(tls).wrap_socket(self.socket, server_side=True)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # a client that goes is what some tests are about
+            super().handle_error(request, client_address)
 
     @property
     def place(self) -> str:
@@ -222,7 +227,8 @@ def test_one_address_of_the_inside_among_others_is_enough(doors, monkeypatch):
 
 @given(some.ip_addresses())
 def test_only_the_public_internet_and_what_is_named(address):
-    assert not ImportNetworks().allow(address) or address.is_global
+    reached = getattr(address, "ipv4_mapped", None) or address  # which Python calls global since some version only
+    assert not ImportNetworks().allow(address) or reached.is_global
     assert ImportNetworks((ipaddress.ip_network("10.0.0.0/8"),)).allow(ipaddress.ip_address("10.255.0.1"))
     assert ImportNetworks().allow(ipaddress.ip_address("93.184.216.34"))
 

@@ -312,6 +312,14 @@ def test_tcp_of_either_family(place: Place, host: str) -> None:
         assert read(sock)[0] == 200
 
 
+def test_a_port_that_is_taken_is_named(place: Place) -> None:
+    server = place.serve()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}: Address already in use"):
+            server.listen_tcp("127.0.0.1", port)
+
+
 def test_the_unix_socket_has_its_permissions_replaces_a_stale_one_and_goes_away(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as stale:
@@ -401,11 +409,12 @@ def test_a_peer_that_does_not_read_is_dropped(place: Place) -> None:
 
 
 def test_beyond_the_limit_the_oldest_idle_connection_makes_room(place: Place) -> None:
-    place.serve(Limits(connections=3))
+    server = place.serve(Limits(connections=3))
     socks = []
     for _ in range(5):
         socks.append(place.connect(b"GET /echo HTTP/1.1\r\n\r\n"))
         assert read(socks[-1])[0] == 200
+        until(lambda: server.statistics().active == 0)  # so that they become idle one after the other
     assert rest(socks[0]) == b"" and rest(socks[1]) == b""
     for sock in socks[2:]:
         sock.sendall(b"GET /echo HTTP/1.1\r\n\r\n")

@@ -1,7 +1,10 @@
 import os
+import signal
+import threading
 
 import pytest
 
+from xapi.system import command
 from xapi.system.command import CommandFailed, CommandTimeout, OutputTooLong, run
 
 
@@ -62,6 +65,18 @@ def test_environment_of_this_process_does_not_leak(monkeypatch) -> None:
 def test_too_long_a_run_is_killed_with_its_children() -> None:
     with pytest.raises(CommandTimeout):
         run(["sh", "-c", "sleep 1000 & wait"], timeout=0.05)
+
+
+def test_a_program_that_cannot_be_killed_is_not_waited_for(monkeypatch, caplog) -> None:
+    stuck: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda group, number: stuck.append(group))  # as for one that waits for a device
+    monkeypatch.setattr(command, "PATIENCE", 0.1)
+    with pytest.raises(CommandTimeout):
+        run(["sleep", "1000"], timeout=0.1)
+    assert "sleep" in caplog.text and "does not end" in caplog.text
+    (waiting,) = [thread for thread in threading.enumerate() if thread.name == "sleep that does not end"]
+    os.kill(stuck[0], signal.SIGKILL)
+    waiting.join()
 
 
 def test_too_much_output_is_killed() -> None:

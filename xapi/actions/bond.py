@@ -23,6 +23,7 @@ from xapi.actions.bond_moves import (
 from xapi.actions.network import check_managed as check_network_managed
 from xapi.actions.pif_checks import UNTAGGED, check_host_unconnected, check_managed, check_takes_bond
 from xapi.actions.pif_wiring import PifKind, bring_up, kind_of
+from xapi.actions.tentative import taken_back_on_failure
 from xapi.datamodel.classes import PIF, Bond, Network, PIFMetrics
 from xapi.datamodel.classes import bond as api
 from xapi.datamodel.classes.bond import BondMode
@@ -312,11 +313,8 @@ def _change(ctx: Context, self: Ref[Bond], change: Callable[[Bond], dict[str, An
     with net.lock:
         with ctx.transaction() as transaction:
             before = transaction.get(Bond, self)
-            transaction.update(Bond, self, **change(before))
-        try:
+            wanted = change(before)
+            transaction.update(Bond, self, **wanted)
+        with taken_back_on_failure(ctx, [before], wanted):
             if ctx.db.get(PIF, before.master).currently_attached:
                 bring_up(net, before.master)
-        except BaseException:
-            with ctx.transaction() as transaction:
-                transaction.update(Bond, self, mode=before.mode, properties=before.properties)
-            raise

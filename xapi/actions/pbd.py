@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xapi.actions.sr.attaching import attach_and_scan, plug_at_start
+from xapi.actions.sr.paths import forget_paths
 from xapi.actions.sr.work import repositories_of
 from xapi.actions.storage_repositories import SECRET_SUFFIX
 from xapi.datamodel.classes import PBD, SR, VBD, VDI, VM, Host, Secret
@@ -156,6 +157,7 @@ def unplug(ctx: Context, self: Ref[PBD]) -> None:
         repositories.detach(sr)
         with ctx.transaction() as transaction:
             transaction.update(PBD, self, currently_attached=False)
+            forget_paths(transaction, self)
 
 
 def disks_in_use(view: View, sr: SR, host: str) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from xapi.actions.pif_checks import (
 )
 from xapi.actions.pif_scan import cards, introduce_card, scan_cards
 from xapi.actions.pif_wiring import Networking, PifKind, above, base_of, bring_down, bring_up, kind_of, network_failures
+from xapi.actions.tentative import taken_back_on_failure
 from xapi.datamodel.classes import PIF, VLAN, Bond, Host, Network, NetworkSriov, PIFMetrics
 from xapi.datamodel.classes import pif as api
 from xapi.datamodel.classes.pif import IpConfigurationMode, Ipv6ConfigurationMode, PrimaryAddressType
@@ -129,17 +130,12 @@ def set_property(ctx: Context, self: Ref[PIF], name: str, value: str) -> None:
             if not (pif.physical or pif.bond_master_of) or pif.bond_slave_of != NULL:
                 raise CANNOT_CHANGE_PIF_PROPERTIES(self)
             members = [ref for bond in pif.bond_master_of for ref in transaction.get(Bond, bond).slaves]
-            before = {ref: transaction.get(PIF, ref).properties for ref in (self, *members)}
-            for ref in before:
-                transaction.update(PIF, ref, properties={**pif.properties, name: value})
-        try:
+            before = [transaction.get(PIF, ref) for ref in (self, *members)]
+            for row in before:
+                transaction.update(PIF, row.ref, properties={**pif.properties, name: value})
+        with taken_back_on_failure(ctx, before, ["properties"]):
             if pif.currently_attached:
                 bring_up(net, self)
-        except BaseException:
-            with ctx.transaction() as transaction:
-                for ref, properties in before.items():
-                    transaction.update(PIF, ref, properties=properties)
-            raise
 
 
 # Records

@@ -8,6 +8,7 @@ from xapi.actions.addresses import IPV4, IPV6, check_cidr, check_ip
 from xapi.actions.attach_networks import networking
 from xapi.actions.pif_checks import check_managed, check_not_management, check_unprotected
 from xapi.actions.pif_wiring import bring_up
+from xapi.actions.tentative import taken_back_on_failure
 from xapi.datamodel.classes import PIF
 from xapi.datamodel.classes import pif as api
 from xapi.datamodel.classes.pif import IpConfigurationMode, Ipv6ConfigurationMode, PrimaryAddressType
@@ -29,15 +30,9 @@ def _reconfigure(ctx: Context, self: Ref[PIF], needed: PrimaryAddressType | None
             if before.management and needed == before.primary_address_type:
                 raise PIF_IS_MANAGEMENT_INTERFACE(self)
             transaction.update(PIF, self, **values)
-        if not before.currently_attached:
-            return
-        try:
-            bring_up(net, self)
-        except BaseException:
-            with ctx.transaction() as transaction:
-                old = {name: before[before.field_named[name].index] for name in values}
-                transaction.update(PIF, self, **old)
-            raise
+        with taken_back_on_failure(ctx, [before], values):
+            if before.currently_attached:
+                bring_up(net, self)
 
 
 def _check_changeable(ctx: Context, self: Ref[PIF]) -> None:

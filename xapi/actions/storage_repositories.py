@@ -11,14 +11,17 @@ from contextlib import contextmanager
 from threading import Condition, Lock, RLock
 from typing import Final
 
-from xapi.datamodel.classes import PBD, SR, VDI, Pool, Secret
+from xapi.datamodel.classes import PBD, SR, VDI, Host, Pool, Secret
 from xapi.datamodel.errors import SR_HAS_NO_PBDS, SR_UNKNOWN_DRIVER, UUID_INVALID
 from xapi.lifecycle.view import View
 from xapi.storage.device_config import IN_CHARGE
-from xapi.storage.interface import AttachedSr, DataPaths, SrDriver
+from xapi.storage.facts import MULTIPATH_HANDLE, MULTIPATHING, Feature, Paths
+from xapi.storage.interface import AttachedSr, DataPaths, ReachesLuns, SrDriver
 
 SECRET_SUFFIX: Final = "_secret"
 TURNS: Final = 256
+USUAL_HANDLE: Final = "dmp"
+"""What several paths are used by where a host does not say: the device mapper."""
 
 
 class SharedTurn:
@@ -93,8 +96,8 @@ class StorageRepositories:
         with self._lock:
             handle = self._attached.get(sr.uuid)
         if handle is None:
-            config = {**revealed(view, pbd.device_config), IN_CHARGE: self._in_charge(view, pbd)}
-            handle = self.open(sr.uuid, sr.type, config, sr.sm_config)
+            settings = self.settings(view, sr.type, pbd.host, pbd.device_config)
+            handle = self.open(sr.uuid, sr.type, {**settings, IN_CHARGE: self._in_charge(view, pbd)}, sr.sm_config)
             with self._lock:
                 self._attached[sr.uuid] = handle
         return handle
@@ -103,6 +106,17 @@ class StorageRepositories:
     def _in_charge(view: View, pbd: PBD) -> str:
         """Whether a PBD's host is the one that may tidy up a shared SR, as drivers are told: the pool's master."""
         return str(all(pool.master == pbd.host for pool in view.all(Pool))).lower()
+
+    def settings(self, view: View, kind: str, host: str, device_config: Mapping[str, str]) -> dict[str, str]:
+        """A device_config as the driver of a type gets it: with its secrets, and whether to use all paths to a LUN.
+
+        For the latter, a device_config that has both keys takes precedence over the host that is to reach the SR.
+        """
+        config = revealed(view, device_config)
+        both = MULTIPATHING in config and MULTIPATH_HANDLE in config
+        if not both and Feature.SR_MULTIPATH in self.driver(kind).type.features:
+            config |= multipathing_of(view.get(Host, host))
+        return config
 
     def open(
         self, sr_uuid: str, kind: str, device_config: Mapping[str, str], sm_config: Mapping[str, str]
@@ -129,6 +143,21 @@ class StorageRepositories:
             self._attached.pop(sr.uuid, None)
 
     # Reaching
+
+    def paths(self, kinds: Mapping[str, str]) -> dict[str, Paths]:
+        """How the LUNs of attached SRs are reached now; SRs are given and told by their UUIDs, given with their types.
+
+        Those that lie on no LUN are left out.
+        """
+        found: dict[str, Paths] = {}
+        asked: defaultdict[str, list[str]] = defaultdict(list)
+        for uuid, kind in kinds.items():
+            asked[kind].append(uuid)
+        for kind, uuids in asked.items():
+            driver: object = self._drivers.get(kind)
+            if isinstance(driver, ReachesLuns):
+                found |= driver.paths(uuids)
+        return found
 
     def reach(self, sr: SR) -> AttachedSr | None:
         """The handle of an SR, or None while it is not attached here."""
@@ -188,3 +217,11 @@ def revealed(view: View, device_config: Mapping[str, str]) -> dict[str, str]:
             raise UUID_INVALID(Secret.wire_name, value)
         config[key.removesuffix(SECRET_SUFFIX)] = secret.value
     return config
+
+
+def multipathing_of(host: Host) -> dict[str, str]:
+    """Whether a host uses all paths to a LUN, as drivers are told: by its notes, where older clients set it, or not."""
+    wanted = host.other_config.get(MULTIPATHING, "")
+    if wanted not in ("true", "false"):
+        wanted = str(host.multipathing).lower()
+    return {MULTIPATHING: wanted, MULTIPATH_HANDLE: host.other_config.get(MULTIPATH_HANDLE, USUAL_HANDLE)}

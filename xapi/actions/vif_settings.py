@@ -8,6 +8,7 @@ from typing import Any
 from xapi.actions.addresses import IPV4, IPV6, check_cidr, check_ip
 from xapi.actions.attach_networks import attacher
 from xapi.actions.backends import openvswitch_active
+from xapi.actions.tentative import taken_back_on_failure
 from xapi.actions.vif import host_port, is_active, locking_of, nic_of
 from xapi.datamodel.classes import VIF, VM, Network, SDNController, VMGuestMetrics
 from xapi.datamodel.classes import vif as api
@@ -36,15 +37,9 @@ def _change(ctx: Context, self: Ref[VIF], change: Change, apply: Callable[[Conte
         before = transaction.get(VIF, self)
         wanted = change(transaction, before)
         after = transaction.update(VIF, self, **wanted)
-    try:
+    with taken_back_on_failure(ctx, [before], wanted):
         if is_active(ctx.db, after):
             apply(ctx, after)
-    except BaseException:
-        with ctx.transaction() as transaction:
-            if transaction.find(VIF, self) is not None:
-                old = {name: before[before.field_named[name].index] for name in wanted}
-                transaction.update(VIF, self, **old)
-        raise
 
 
 def _apply_locking(ctx: Context, vif: VIF) -> None:

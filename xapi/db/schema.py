@@ -60,6 +60,8 @@ def loader(kind: Type) -> Convert:
             return _load_date
         case Basic.FLOAT:
             return _number
+        case Basic.BOOL:
+            return bool  # SQLite has numbers for them
         case EnumType(enum):
             members = {str(member): member for member in enum}
             return members.__getitem__

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Engine, bindparam, create_engine, event, select
+from sqlalchemy import BindParameter, Connection, CursorResult, Dialect, Engine, bindparam, create_engine, event, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import StaticPool
 from sqlalchemy.sql.compiler import Compiled, SQLCompiler
 from sqlalchemy.sql.expression import Delete as DeleteRows
 from sqlalchemy.sql.expression import Insert as InsertRow
+from sqlalchemy.sql.expression import Select as SelectRows
 from sqlalchemy.sql.expression import Update as UpdateRow
 
 from xapi.datamodel.model import Entity
 from xapi.db.schema import REF_COLUMN, SETTINGS, STORED, StoredClass
+from xapi.system.undo import on_failure
 
 KEY = "key_ref"
 
@@ -84,12 +86,15 @@ class _Statement:
         self._text = str(compiled)
         self._order = compiled.positiontup
 
-    def execute(self, connection: Connection, values: Mapping[str, Any]) -> None:
-        """Do it with these values."""
+    def execute(self, connection: Connection, values: Mapping[str, Any]) -> CursorResult[Any]:
+        """Do it with these values; the answer has the rows as the driver gives them."""
         order = self._order
-        connection.exec_driver_sql(
+        return connection.exec_driver_sql(
             self._text, dict(values) if order is None else tuple([values[name] for name in order])
         )
+
+
+_STATEMENTS: dict[type[Dialect], dict[tuple[object, ...], _Statement]] = {}  # found once for each kind of database
 
 
 class Store:
@@ -97,17 +102,15 @@ class Store:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._statements: dict[tuple[object, ...], _Statement] = {}
+        self._statements = _STATEMENTS.setdefault(type(engine.dialect), {})
         self._connection: Connection | None = None
 
     def load(self) -> Iterator[tuple[type[Entity], list[Entity]]]:
         """Read every row of every class; the fields that are not stored have their defaults."""
         with self._engine.connect() as connection:
             for stored in STORED.values():
-                statement = select(
-                    stored.table.c[REF_COLUMN], *(stored.table.c[column.column] for column in stored.columns)
-                )
-                yield stored.entity, [_row(stored, values) for values in connection.execute(statement)]
+                found = self._statement("select", stored, ()).execute(connection, {})
+                yield stored.entity, [_row(stored, values) for values in found]
 
     def settings(self) -> dict[str, str]:
         """The toolstack's own notes that are kept beside the rows."""
@@ -120,16 +123,13 @@ class Store:
         connection = self._connection
         if connection is None or connection.invalidated:
             connection = self._connection = self._engine.connect()
-        try:
+        with on_failure(connection.rollback):
             for operation in operations:
                 self._apply(connection, operation)
             for name, value in (settings or {}).items():
                 connection.execute(SETTINGS.delete().where(SETTINGS.c.name == name))
                 connection.execute(SETTINGS.insert(), {"name": name, "value": value})
             connection.commit()
-        except BaseException:
-            connection.rollback()
-            raise
 
     def _apply(self, connection: Connection, operation: Operation) -> None:
         stored = STORED[operation.entity]
@@ -149,10 +149,12 @@ class Store:
         name = (verb, stored.entity, indices)
         kept = self._statements.get(name)
         if kept is None:
-            statement: InsertRow | UpdateRow | DeleteRows
+            statement: InsertRow | UpdateRow | DeleteRows | SelectRows[Any]
             table = stored.table
             this = table.c[REF_COLUMN] == bindparam(KEY)
             match verb:
+                case "select":
+                    statement = select(table.c[REF_COLUMN], *(table.c[column.column] for column in stored.columns))
                 case "insert":
                     statement = table.insert()
                 case "delete":

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Dialect, Engine, inspect, text
+from sqlalchemy.schema import CreateTable
 
 from xapi.db.schema import METADATA
 
+_CREATIONS: dict[str, Mapping[str, str]] = {}
 FORMAT = 1  # grows only when an older toolstack could not read what a newer one writes
 
 
@@ -43,6 +46,15 @@ def backup_sqlite(path: Path) -> Path:
     return target
 
 
+def _creations(dialect: Dialect) -> Mapping[str, str]:
+    """The statement that makes each table, in the words of a kind of database; found once."""
+    if dialect.name not in _CREATIONS:
+        _CREATIONS[dialect.name] = {
+            table.name: str(CreateTable(table).compile(dialect=dialect)) for table in METADATA.sorted_tables
+        }
+    return _CREATIONS[dialect.name]
+
+
 def prepare(engine: Engine, path: Path | None) -> Path | None:
     """Create or upgrade the tables; answer the backup that was kept, if the file was changed.
 
@@ -61,8 +73,12 @@ def prepare(engine: Engine, path: Path | None) -> Path | None:
             kept = backup_sqlite(path)
     else:
         missing = {}
-    METADATA.create_all(engine)
     with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN")  # which the driver leaves out before a CREATE TABLE
+        for name, statement in _creations(engine.dialect).items():
+            if name not in tables:
+                connection.exec_driver_sql(statement)
         for table, columns in missing.items():
             if table not in tables:
                 continue

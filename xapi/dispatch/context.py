@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -57,3 +58,12 @@ class Context:
     def find(self, entity: type[Any], ref: str) -> Any:
         """The published row, or None."""
         return self.toolstack.db.find(entity, ref)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Context]:
+        """Do a part of the call below its task: what the part occupies does not tell of the call's own task."""
+        task = self.task.step(name)
+        try:
+            yield replace(self, task=task)
+        finally:
+            task.succeed()

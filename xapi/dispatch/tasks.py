@@ -25,12 +25,15 @@ KEPT_FOR = timedelta(hours=24)
 class TaskInHand:
     """One call under way. A synchronous call has a row only once somebody needs the reference."""
 
-    def __init__(self, tasks: Tasks, name: str, session: str, *, kept: bool = False, description: str = "") -> None:
+    def __init__(
+        self, tasks: Tasks, name: str, session: str, *, kept: bool = False, description: str = "", parent: str = NULL
+    ) -> None:
         self._tasks = tasks
         self._name = name
         self._description = description
         self._session = session
         self._kept = kept
+        self._parent = parent
         self._ref: Ref[TaskRow] | None = None
         self._stop: Event | None = None  # made when somebody waits for it; most calls are over before
         self._stopped = False
@@ -38,9 +41,11 @@ class TaskInHand:
 
     @property
     def ref(self) -> Ref[TaskRow]:
-        """The task's reference; the row is made when it is first asked for."""
+        """The task's reference; the row is made when it is first asked for, below the parent if there is one."""
         if self._ref is None:
-            self._ref = self._tasks.make_row(self._name, self._description, self._session, kept=self._kept)
+            self._ref = self._tasks.make_row(
+                self._name, self._description, self._session, kept=self._kept, subtask_of=self._parent
+            )
             self._tasks.in_hand[self._ref] = self
         return self._ref
 
@@ -90,6 +95,10 @@ class TaskInHand:
         cancelled = failure.code == TASK_CANCELLED.code
         self._end(TaskStatusType.CANCELLED if cancelled else TaskStatusType.FAILURE, "", failure.description)
 
+    def step(self, name: str) -> TaskInHand:
+        """A part of this call under a reference of its own, for what is not to be told of under the call's."""
+        return Step(self._tasks, name, self._session, self)
+
     def _end(self, status: TaskStatusType, result: str, error: Sequence[str]) -> None:
         if self._ref is None:
             return
@@ -98,6 +107,28 @@ class TaskInHand:
             self._tasks.end(self._ref, status, result, error)
         else:
             self._tasks.drop(self._ref)
+
+
+class Step(TaskInHand):
+    """A part of a call; who stops the call stops the part. Its row goes when it ends."""
+
+    def __init__(self, tasks: Tasks, name: str, session: str, whole: TaskInHand) -> None:
+        super().__init__(tasks, name, session, parent=whole.ref)
+        self._whole = whole
+
+    @property
+    def cancelled(self) -> bool:
+        """Say whether somebody wants the part, or the whole, to stop."""
+        return self._stopped or self._whole.cancelled
+
+    def check(self) -> None:
+        """Stop here if somebody wants that; TASK_CANCELLED."""
+        self._whole.check()
+        super().check()
+
+    def pause(self, seconds: float) -> None:
+        """Wait a little, or less if somebody wants the call to stop."""
+        self._whole.pause(seconds)
 
 
 class Tasks:

@@ -316,21 +316,10 @@ class HttpTask(TaskInHand):
     """
 
     def __init__(self, toolstack: Toolstack, name: str, session: str, *, kept: bool, parent: str = NULL) -> None:
-        super().__init__(toolstack.tasks, name, session, kept=kept)
-        self._parent = parent
+        super().__init__(toolstack.tasks, name, session, kept=kept, parent=parent)
         self._lock = Lock()
         self._cut: Callable[[], None] | None = None
         self._timer: Timer | None = None
-
-    @property
-    def ref(self) -> Ref[Task]:
-        """The task's reference; the row is made when it is first asked for, below the parent if there is one."""
-        if self._ref is None:
-            self._ref = self._tasks.make_row(
-                self._name, self._description, self._session, kept=self._kept, subtask_of=self._parent
-            )
-            self._tasks.in_hand[self._ref] = self
-        return self._ref
 
     @property
     def kept(self) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
-from contextlib import suppress
 from typing import Final
 
 from xapi.actions.blob import DEFAULT_MIME_TYPE, content_path, open_for_read
@@ -22,7 +20,7 @@ from xapi.http_handlers.places import public_places_of
 from xapi.http_handlers.transfer import BLOCK, Upload
 from xapi.rpc.http import Exchange, Streaming
 from xapi.rpc.http_message import Request, error_page
-from xapi.system.atomic_file import sync_directory
+from xapi.system.atomic_file import file_beside, make_durable, sync_directory
 
 LARGEST: Final = 4 << 30
 _MIME_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+(?:; ?charset=[\w-]+)?")
@@ -99,26 +97,19 @@ def receive(ctx: Context, exchange: Exchange) -> Ending:
         return Ending()
     path = content_path(ctx.toolstack, blob)
     path.parent.mkdir(mode=0o700, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            size = 0
-            block = memoryview(bytearray(BLOCK))
-            while count := upload.readinto(block):
-                ctx.task.check()
-                size += count
-                if size > LARGEST:
-                    raise INVALID_VALUE("Content-Length", f"more than {LARGEST}")
-                file.write(block[:count])
-            file.flush()
-            os.fsync(file.fileno())
+    with file_beside(path) as (file, temporary):
+        size = 0
+        block = memoryview(bytearray(BLOCK))
+        while count := upload.readinto(block):
+            ctx.task.check()
+            size += count
+            if size > LARGEST:
+                raise INVALID_VALUE("Content-Length", f"more than {LARGEST}")
+            file.write(block[:count])
+        make_durable(file)
         with ctx.transaction() as transaction:
             # In the transaction, so that a blob that is destroyed meanwhile leaves no file behind.
             transaction.update(Blob, blob.ref, size=size, last_updated=ctx.now())
             os.replace(temporary, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
     sync_directory(path.parent)
     return Ending()

@@ -7,7 +7,6 @@ then the guest's side is not read either. It ends when either side does, so noth
 from __future__ import annotations
 
 import logging
-import os
 import selectors
 import socket
 import ssl
@@ -18,6 +17,7 @@ from dataclasses import dataclass, field
 
 from xapi.hypervisor.rfb.messages import Activity
 from xapi.rpc.websocket import CloseCode, WebSocket
+from xapi.system.waking_selector import WakingSelector
 
 LOG = logging.getLogger(__name__)
 MOST = 2048
@@ -80,9 +80,8 @@ class ConsoleRelays:
         self._count = 0
         self._fresh: list[_Relay] = []
         self._relays: set[_Relay] = set()
-        self._selector: selectors.BaseSelector | None = None
+        self._selector: WakingSelector | None = None
         self._thread: threading.Thread | None = None
-        self._wake_out, self._wake_in = -1, -1
         self._closing = False
 
     @property
@@ -137,8 +136,7 @@ class ConsoleRelays:
         with self._lock:
             if not self._closing:
                 self._fresh.append(relay)
-                self._start()
-                self._wake()
+                self._started().wake()
                 return
         self._end(relay)
 
@@ -149,22 +147,17 @@ class ConsoleRelays:
                 return
             self._closing = True
             thread = self._thread
-            if thread is not None:
-                self._wake()
+            if self._selector is not None:
+                self._selector.wake()
         if thread is not None:
             thread.join()
 
-    def _start(self) -> None:
-        if self._thread is None:
-            self._wake_out, self._wake_in = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-            self._selector = selectors.DefaultSelector()
-            self._selector.register(self._wake_out, _READ, None)
+    def _started(self) -> WakingSelector:
+        if self._selector is None:
+            self._selector = WakingSelector()
             self._thread = threading.Thread(target=self._serve, name="console-relays", daemon=True)
             self._thread.start()
-
-    def _wake(self) -> None:
-        with suppress(BlockingIOError):  # a full pipe wakes just as well
-            os.write(self._wake_in, b"!")
+        return self._selector
 
     # --------------------------------------------------------------------------------------- on the thread
 
@@ -176,12 +169,7 @@ class ConsoleRelays:
         while not self._closing:
             ready = selector.select(0 if eager else TICK if self._relays else None)
             stirred, eager = eager, set()
-            for key, _ in ready:
-                if key.data is None:
-                    with suppress(BlockingIOError):
-                        os.read(self._wake_out, CHUNK)
-                else:
-                    stirred.add(key.data)
+            stirred.update(key.data for key, _ in ready)
             with self._lock:
                 fresh, self._fresh = self._fresh, []
             self._relays.update(fresh)
@@ -201,8 +189,6 @@ class ConsoleRelays:
                     relay.viewer.send(relay.codec.outbound())
             self._end(relay)
         selector.close()
-        os.close(self._wake_out)
-        os.close(self._wake_in)
 
     def _look_after(self, relay: _Relay, now: float) -> None:
         if relay.until and now > relay.until:

@@ -46,6 +46,10 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+def _is_public(address: IpAddress) -> bool:
+    return address.is_global and not address.is_multicast
+
+
 @dataclass(frozen=True, slots=True)
 class ImportNetworks:
     """The networks besides the public internet that archives may be fetched from; a part of the toolstack."""
@@ -54,10 +58,11 @@ class ImportNetworks:
 
     def allow(self, address: IpAddress) -> bool:
         """Whether a host at this address may be asked."""
-        mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
+        mapped = getattr(address, "ipv4_mapped", None)
         if mapped is not None:
             return self.allow(mapped)
-        return (address.is_global and not address.is_multicast) or any(
+        tunnelled = getattr(address, "sixtofour", None)
+        return (_is_public(address) and (tunnelled is None or _is_public(tunnelled))) or any(
             address in network for network in self.networks if network.version == address.version
         )
 

@@ -228,22 +228,19 @@ class Import:
         for record in self.disks_with_data():
             self._ctx.task.check()
             kind = record.value("type")
-            made = run_message(
-                self._ctx,
-                "VDI.create",
-                {
-                    "SR": self._options.sr,
-                    "virtual_size": record.value("virtual_size"),
-                    "type": kind if kind in KINDS_OF_DISKS else VdiType.USER,
-                    "sharable": record.value("sharable"),
-                    "read_only": False,
-                    "sm_config": {},
-                    **{
-                        name: record.value(name) for name in ("name_label", "name_description", "xenstore_data", "tags")
-                    },
-                    "other_config": {**record.value("other_config"), IMPORT_TASK: self._task},
-                },
-            )
+            values = {
+                "SR": self._options.sr,
+                "virtual_size": record.value("virtual_size"),
+                "type": kind if kind in KINDS_OF_DISKS else VdiType.USER,
+                "sharable": record.value("sharable"),
+                "read_only": False,
+                "sm_config": {},
+                **{name: record.value(name) for name in ("name_label", "name_description", "xenstore_data", "tags")},
+                "other_config": {**record.value("other_config"), IMPORT_TASK: self._task},
+            }
+            # Clients know the VM that is being imported by the task in its current operations: the SR must not have it.
+            with self._ctx.step("VDI.create") as ctx:
+                made = run_message(ctx, "VDI.create", values)
             undo.callback(remove_disk, self._ctx, made)
             self.names[record.id] = made
 

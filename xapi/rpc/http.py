@@ -21,18 +21,13 @@ import ssl
 import stat
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 
-from xapi.rpc.http_connection import (
-    SERVER_FAILED,
-    Connection,
-    Later,
-    Limits,
-    Phase,
-    Simple,
-)
+from xapi.rpc.http_answers import SERVER_FAILED
+from xapi.rpc.http_channel import Channel
+from xapi.rpc.http_connection import Connection, Phase
 from xapi.rpc.http_exchange import Exchange
 from xapi.rpc.http_message import (
     Head,
@@ -42,7 +37,9 @@ from xapi.rpc.http_message import (
     Response,
     error_page,
 )
+from xapi.rpc.http_routes import HandlerFailed, Later, Limits, Simple, ask
 from xapi.rpc.http_workers import Workers
+from xapi.system.undo import on_failure
 
 LARGE_ANSWERS = 1  # sent at the same moment
 
@@ -100,6 +97,15 @@ class _Listener:
     identity: tuple[int, int] = (0, 0)
 
 
+@contextmanager
+def _told(place: str) -> Iterator[None]:
+    """Have an error say where it was not possible to listen."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {place}: {error.strerror}") from error
+
+
 class Server:
     """An HTTP server on any number of TCP and Unix addresses.
 
@@ -146,23 +152,23 @@ class Server:
         """
         if not host:
             host = "::" if socket.has_dualstack_ipv6() else "0.0.0.0"
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        sock = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
-            # Accepted sockets inherit these. A peer that lost its power is noticed within minutes.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 5)
-            sock.bind(address)
-            sock.listen(_BACKLOG)
-        except BaseException:
-            sock.close()
-            raise
+        with _told(f"{host}:{port}"):
+            family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
+                0
+            ]
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            with on_failure(sock.close):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != "::")
+                # Accepted sockets inherit these. A peer that lost its power is noticed within minutes.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 30)
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 5)
+                sock.bind(address)
+                sock.listen(_BACKLOG)
         if tls is not None:
             self._tls = tls
         self._listen(_Listener(sock, local=False, tls=tls is not None))
@@ -176,14 +182,11 @@ class Server:
             if stat.S_ISSOCK(os.lstat(path).st_mode):
                 os.unlink(path)
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
+        with _told(path), on_failure(sock.close):
             sock.bind(path)
             os.chmod(path, mode)
             status = os.lstat(path)
             sock.listen(_BACKLOG)  # last: nobody gets in before the permissions are right
-        except BaseException:
-            sock.close()
-            raise
         self._listen(_Listener(sock, local=True, tls=False, path=path, identity=(status.st_dev, status.st_ino)))
 
     def replace_tls(self, context: ssl.SSLContext) -> None:
@@ -226,12 +229,12 @@ class Server:
 
     # For connections
 
-    def arm(self, connection: Connection, events: int) -> bool:
+    def arm(self, channel: Channel, events: int) -> bool:
         """Let epoll report one of the events, once; False when nobody polls any more."""
         if self._closed.is_set():
             return False
         try:
-            self._epoll.modify(connection.fd, events | select.EPOLLONESHOT)
+            self._epoll.modify(channel.fd, events | select.EPOLLONESHOT)
         except ValueError:  # closed just now
             return False
         return True
@@ -246,12 +249,12 @@ class Server:
         """Let another worker take the place of this one, which waits inside."""
         return self._workers.aside()
 
-    def forget(self, connection: Connection) -> None:
+    def forget(self, channel: Channel) -> None:
         """Remove the connection from epoll and from the books."""
-        if self._connections.get(connection.fd) is connection:
-            del self._connections[connection.fd]
+        if self._connections.get(channel.fd) is channel:
+            del self._connections[channel.fd]
             with suppress(OSError, ValueError):
-                self._epoll.unregister(connection.fd)
+                self._epoll.unregister(channel.fd)
 
     def hurried(self) -> bool:
         """Say whether connections wait for a worker."""
@@ -264,16 +267,17 @@ class Server:
             return connection.refuse(500, SERVER_FAILED)
         exchange = Exchange(connection, head)
         try:
-            route.handler(exchange)
+            ask(route.handler, exchange)
             if not exchange.taken:
-                exchange.finish()
-        except Exception as error:
+                ask(exchange.finish)  # which finds what the handler has left undone
+        except HandlerFailed as failed:
+            error = failed.__cause__
             if exchange.lost:
                 log.info("%s %s was cut short by its peer: %s", head.method, head.path, error)
                 return connection.abort()
             if not exchange.started and not exchange.taken and isinstance(error, MessageError):
                 return connection.refuse(error.status, str(error))
-            log.exception("%s %s failed", head.method, head.path)
+            log.error("%s %s failed", head.method, head.path, exc_info=error)
             if exchange.taken:
                 return False
             return connection.abort() if exchange.started else connection.refuse(500, SERVER_FAILED)

@@ -1,118 +1,57 @@
 """One HTTP connection, as a state machine that never holds a thread while it waits.
 
-A connection has one owner at a time. Parked in epoll it belongs to the poller; claimed by an event it belongs to the
-worker that serves it, until it is parked again, closed, or taken over. `Connection.lock` guards only that hand-over.
+Here are its phases: shake hands, read the head and the body of a request, wait for an answer that comes later, and go
+on or end. `http_channel` holds the socket and its owner, `http_answers` writes.
 """
+
+from __future__ import annotations
 
 import enum
 import logging
 import select
 import socket
 import ssl
-import struct
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
+from xapi.rpc.http_answers import SERVER_FAILED, SMALL, AnswerHost, AnsweringChannel
+from xapi.rpc.http_channel import BLOCK
 from xapi.rpc.http_message import (
     BodyDecoder,
     BodyKind,
-    Buffer,
     Head,
     MessageError,
     Peer,
     Request,
     Response,
     body_decoder,
-    body_size,
-    has_no_body,
-    join_blocks,
     parse_head,
-    parts,
-    render_head,
-    wants_close,
 )
+from xapi.rpc.http_routes import HandlerFailed, Later, Simple, ask
 
 log = logging.getLogger(__name__)
 
-BLOCK = 256 * 1024  # bytes moved at once in bulk
 RECEIVE = 64 * 1024  # bytes read at once while looking for a head
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _HEAD_KEPT = 1024  # bytes of a head that are worth keeping for the next one to be compared with
-SMALL = 64 * 1024  # bytes that are worth joining to their head, or sending from a foreign thread
-_LARGE_SPIN = 0.005  # the same, while others wait to send large answers
-_SPIN = 0.02  # seconds that a worker waits for a slow reader before it parks the connection
 _READABLE = select.EPOLLIN | select.EPOLLRDHUP
 _GONE = select.EPOLLHUP | select.EPOLLERR
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-BLOCKED = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-SERVER_FAILED = "The server failed; its log says why."
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close at once, with a reset
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a peer may take: sizes in bytes, times in seconds."""
-
-    head_bytes: int = 64 * 1024
-    header_count: int = 100
-    handshake_time: float = 10.0
-    head_time: float = 30.0
-    body_time: float = 120.0  # without progress, while the body of a simple request is gathered
-    stream_time: float = 600.0  # without progress, while a streaming handler wants body
-    send_time: float = 60.0  # without progress
-    idle_time: float = 600.0
-    drain_time: float = 2.0  # for the peer to read an early answer before the connection is cut
-    linger: float = 0.002  # that a worker stays for the next request of a connection
-    connections: int = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Later:
-    """The promise of an answer: `begin` gets the function to answer with, and returns the one that cancels.
-
-    `answer` may be called from any thread, also before `begin` returns, and never blocks; only the first call counts.
-    `cancel` is called once, on a worker, if the peer hangs up or the server closes before there is an answer.
-    """
-
-    begin: Callable[[Callable[[Response], None]], Callable[[], None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Simple:
-    """A route whose handler gets the whole body, of at most `body_limit` bytes."""
-
-    handler: Callable[[Request], Response | Later]
-    body_limit: int = 64 * 1024 * 1024
-
-
-class Host(Protocol):
+class Host(AnswerHost, Protocol):
     """What a connection needs of its server."""
 
-    limits: Limits
-    closing: bool
     route: Callable[[str, str], object]
-    large_answers: threading.Semaphore
-    error_page: Callable[[int, str], Response]
 
-    def arm(self, connection: "Connection", events: int) -> bool:
-        """Let epoll report one of the events; False if there is no epoll any more. The connection's lock is held."""
-
-    def submit(self, connection: "Connection") -> None:
+    def submit(self, connection: Connection) -> None:
         """Give the connection to a worker."""
-
-    def aside(self) -> AbstractContextManager[None]:
-        """Let another worker take the place of this one, which waits inside."""
-
-    def forget(self, connection: "Connection") -> None:
-        """Remove the connection from epoll and from the books."""
 
     def hurried(self) -> bool:
         """Say whether connections wait for a worker."""
 
-    def stream(self, connection: "Connection", head: Head, route: object) -> bool:
+    def stream(self, connection: Connection, head: Head, route: object) -> bool:
         """Let a handler stream on this thread; say whether the connection is still the worker's."""
 
 
@@ -132,7 +71,7 @@ class _Waiter:
 
     __slots__ = ("cancel", "connection", "response")
 
-    def __init__(self, connection: "Connection") -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.response: Response | None = None
         self.cancel: Callable[[], None] | None = None
@@ -155,82 +94,40 @@ class _Waiter:
         connection.answer_at_once()
 
 
-class Connection:
+class Connection(AnsweringChannel):
     """A client's connection and all that is known about its current request."""
 
     __slots__ = (
-        "abandoned",
-        "deadline",
         "decoder",
         "drain_until",
-        "events",
-        "fd",
         "gathered",
         "half_closed",
-        "head",
         "head_until",
-        "host",
         "inbound",
-        "keep_alive",
         "last_head",
         "lingering",
-        "lock",
-        "outbound",
-        "parked",
-        "parked_at",
-        "peer",
         "phase",
-        "sending",
-        "sock",
         "target",
         "tls_context",
         "waiter",
     )
 
+    host: Host
+
     def __init__(self, host: Host, sock: socket.socket, peer: Peer, tls_context: ssl.SSLContext | None) -> None:
-        self.host = host
-        self.sock = sock
-        self.fd = sock.fileno()
-        self.peer = peer
+        super().__init__(host, sock, peer)
         self.tls_context = tls_context
-        self.lock = threading.Lock()
         self.phase = Phase.HEAD if tls_context is None else Phase.HANDSHAKE
-        self.parked = False
-        self.parked_at = 0.0
-        self.deadline = 0.0
-        self.events = 0  # what epoll reported last
         self.inbound = bytearray()
-        self.head: Head | None = None
         self.head_until = 0.0
         self.last_head: tuple[bytes, Head] | None = None
-        self.keep_alive = True
         self.lingering = False
         self.target: Simple | None = None
         self.decoder: BodyDecoder | None = None
         self.gathered = bytearray()
-        self.outbound: Iterator[memoryview] | None = None
-        self.sending: memoryview | None = None
         self.waiter: _Waiter | None = None
-        self.abandoned = False
         self.half_closed = False
         self.drain_until = 0.0
-
-    # Ownership
-
-    def claim(self) -> bool:
-        """Take a parked connection out of epoll's hands; False if it was not parked."""
-        with self.lock:
-            was_parked = self.parked
-            self.parked = False
-            return was_parked
-
-    def park(self, events: int, seconds: float) -> bool:
-        """Wait in epoll for the events, at most so long; always False, as nothing remains to be done here."""
-        self.parked_at = time.monotonic()
-        self.deadline = self.parked_at + seconds
-        with self.lock:
-            armed = self.parked = self.host.arm(self, events)
-        return False if armed else self.close()  # once armed, it may be someone else's already
 
     def serve(self) -> None:
         """Do all that can be done without waiting; called by a worker that owns the connection."""
@@ -250,67 +147,17 @@ class Connection:
 
     def close(self) -> bool:
         """Close the connection and cancel who waits on it; always False."""
-        self.host.forget(self)
-        if isinstance(self.sock, ssl.SSLSocket):
-            with suppress(OSError, ValueError):
-                self.sock.unwrap()  # says goodbye; the answer to it is not awaited
-        self.sock.close()
+        super().close()
         self.outbound = self.sending = None
         with self.lock:
             waiter, self.waiter = self.waiter, None
             unanswered = waiter is not None and waiter.response is None
         if unanswered and waiter is not None and waiter.cancel is not None:
             try:
-                waiter.cancel()
-            except Exception:
-                log.exception("cancelling a waiting request failed")
+                ask(waiter.cancel)
+            except HandlerFailed as failed:
+                log.error("cancelling a waiting request failed", exc_info=failed.__cause__)
         return False
-
-    def abort(self) -> bool:
-        """Cut the connection so that the peer cannot take what it got for everything; always False."""
-        with suppress(OSError):
-            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.host.forget(self)
-        self.sock.close()
-        return False
-
-    def shut(self) -> None:
-        """Make whoever uses the socket fail; may be called by a thread that does not own the connection."""
-        with suppress(OSError):
-            socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
-
-    # Plain input and output, without waiting
-
-    def receive(self, size: int) -> bytes | None:
-        """Read at most `size` bytes: None when there are none yet, empty at the end."""
-        try:
-            return self.sock.recv(size)
-        except BLOCKED:
-            return None
-
-    def wait(self, events: int, seconds: float) -> bool:
-        """Hold this thread until the socket is ready for the events; False when the time is up."""
-        if events & select.POLLIN and isinstance(self.sock, ssl.SSLSocket) and self.sock.pending():
-            return True
-        poll = select.poll()
-        poll.register(self.fd, events)
-        return bool(poll.poll(seconds * 1000))
-
-    def send_all(self, data: Buffer) -> None:
-        """Send everything, holding this thread; TimeoutError without progress for `send_time`."""
-        view = memoryview(data).cast("B")
-        while view:
-            block = view[:BLOCK]
-            try:
-                view = view[self.sock.send(block) :]
-            except ssl.SSLWantReadError:
-                self._wait_or_fail(select.POLLIN)
-            except (BlockingIOError, ssl.SSLWantWriteError):
-                self._wait_or_fail(select.POLLOUT)
-
-    def _wait_or_fail(self, events: int) -> None:
-        if not self.wait(events, self.host.limits.send_time):
-            raise TimeoutError("the peer does not read")
 
     # Phases: each returns whether the connection is still ours
 
@@ -390,9 +237,9 @@ class Connection:
 
     def _choose(self, head: Head) -> bool:
         try:
-            route = self.host.route(head.method, head.path)
-        except Exception:
-            log.exception("no route for %s %s", head.method, head.path)
+            route = ask(self.host.route, head.method, head.path)
+        except HandlerFailed as failed:
+            log.error("no route for %s %s", head.method, head.path, exc_info=failed.__cause__)
             return self.refuse(500, "The request could not be routed.")
         early = None
         if isinstance(route, Response):
@@ -456,25 +303,26 @@ class Connection:
     def _perform(self, head: Head, body: bytes) -> bool:
         assert self.target is not None
         try:
-            outcome = self.target.handler(self.request(head, body))
+            outcome = ask(self.target.handler, self.request(head, body))
             if isinstance(outcome, Later):
-                return self._begin(outcome)
-        except Exception:
-            log.exception("%s %s failed", head.method, head.path)
+                self._begin(outcome)
+        except HandlerFailed as failed:
+            log.error("%s %s failed", head.method, head.path, exc_info=failed.__cause__)
             self.waiter = None
             outcome = self.host.error_page(500, SERVER_FAILED)
-        return self._respond(outcome)
+        return self._go_on_waiting() if isinstance(outcome, Later) else self._respond(outcome)
 
     # Later
 
-    def _begin(self, later: Later) -> bool:
+    def _begin(self, later: Later) -> None:
         waiter = self.waiter = _Waiter(self)
         self.phase = Phase.WAITING
         self.half_closed = False
-        waiter.cancel = later.begin(waiter.answer)
-        return self._go_on_waiting(waiter)
+        waiter.cancel = ask(later.begin, waiter.answer)
 
-    def _go_on_waiting(self, waiter: _Waiter) -> bool:
+    def _go_on_waiting(self) -> bool:
+        waiter = self.waiter
+        assert waiter is not None
         if self.half_closed:
             events = 0  # a full hang-up is reported all the same
         else:
@@ -512,7 +360,7 @@ class Connection:
             else:
                 if self.events & select.EPOLLRDHUP and not self.peer.local:
                     return self.close()
-        return self._go_on_waiting(waiter)
+        return self._go_on_waiting()
 
     def answer_at_once(self) -> None:
         """Send the answer of a Later from a foreign thread if that takes no time, else let a worker do it."""
@@ -523,8 +371,9 @@ class Connection:
             return
         self.waiter = None
         try:
-            self._prepare(waiter.response)
-            if self.outbound is None and self._push() and self.keep_alive and not self.inbound:
+            self.phase = Phase.SENDING
+            self.prepare(waiter.response)
+            if self.outbound is None and self.push() and self.keep_alive and not self.inbound:
                 self.phase = Phase.HEAD
                 self.park(select.EPOLLIN, self.host.limits.idle_time)
                 return
@@ -534,7 +383,7 @@ class Connection:
             return
         self.host.submit(self)
 
-    # Responses
+    # The end of a request
 
     def _too_large(self) -> Response:
         return self.host.error_page(413, "The request body is too large.")
@@ -550,78 +399,12 @@ class Connection:
         return self._respond(response)
 
     def _respond(self, response: Response) -> bool:
-        self._prepare(response)
+        self.phase = Phase.SENDING
+        self.prepare(response)
         return self._send_rest()
 
-    def _prepare(self, response: Response) -> None:
-        head = self.head
-        try:
-            data, size = self._render(response)
-        except (AttributeError, TypeError, ValueError):
-            log.exception("the response to %s cannot be sent", "garbage" if head is None else head.path)
-            response = self.host.error_page(500, SERVER_FAILED)
-            data, size = self._render(response)
-        self.phase = Phase.SENDING
-        if not size or (head is not None and head.method == "HEAD"):
-            self.sending, self.outbound = memoryview(data), None
-        elif size <= SMALL:
-            self.sending, self.outbound = memoryview(b"".join((data, *parts(response.body)))), None
-        else:
-            self.sending, self.outbound = None, join_blocks((data, *parts(response.body)), BLOCK)
-
-    def _render(self, response: Response) -> tuple[bytes, int]:
-        """Return the head of the response, and the size of its body if it has one."""
-        if self.host.closing or wants_close(response.headers):
-            self.keep_alive = False
-        framing = self.connection_header()
-        size = 0
-        if not has_no_body(response.status):
-            size = body_size(response.body)
-            framing += f"Content-Length: {size}\r\n"
-        return render_head(response.status, response.headers, framing), size
-
-    def connection_header(self) -> str:
-        """Return the header line that tells the peer what becomes of the connection, if it must be told."""
-        if not self.keep_alive:
-            return "Connection: close\r\n"
-        if self.head is not None and self.head.version == "1.0":
-            return "Connection: keep-alive\r\n"
-        return ""
-
-    def _push(self) -> bool:
-        """Send what the socket takes now; True when everything is sent."""
-        while True:
-            if self.sending is None:
-                self.sending = None if self.outbound is None else next(self.outbound, None)
-                if self.sending is None:
-                    self.outbound = None
-                    return True
-            try:
-                sent = self.sock.send(self.sending)
-            except BLOCKED:
-                return False
-            self.sending = self.sending[sent:] if sent < len(self.sending) else None
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        gate = self.host.large_answers
-        if not gate.acquire(blocking=False):
-            with self.host.aside():
-                gate.acquire()
-        try:
-            yield
-        finally:
-            gate.release()
-
     def _send_rest(self) -> bool:
-        # Large answers are sent a few at a time, so that small calls beside them need not fight for the processors.
-        # Whoever's peer does not keep up is parked, and lets the next one in.
-        large = self.outbound is not None
-        with self._turn() if large else nullcontext():
-            while not self._push():
-                if not self.wait(select.POLLOUT, _LARGE_SPIN if large else _SPIN):
-                    return self.park(select.EPOLLOUT, self.host.limits.send_time)
-        return self.after_response()
+        return self.send_prepared() and self.after_response()
 
     def after_response(self) -> bool:
         """Go on with the next request, or end the connection as it was agreed."""

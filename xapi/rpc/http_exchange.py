@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import IO
 
-from xapi.rpc.http_connection import BLOCK, BLOCKED, CONTINUE, RECEIVE, SMALL, Connection
+from xapi.rpc.http_answers import SMALL
+from xapi.rpc.http_channel import BLOCK, BLOCKED
+from xapi.rpc.http_connection import CONTINUE, RECEIVE, Connection
 from xapi.rpc.http_message import (
     Buffer,
     Head,

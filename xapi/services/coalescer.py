@@ -8,10 +8,8 @@ the whole SR is.
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Callable
 from datetime import datetime, timedelta
-from threading import Event, Thread, get_native_id
+from functools import partial
 from typing import Final
 
 from xapi.actions.sr.contents import drop_disk, note_disk, note_figures
@@ -25,6 +23,7 @@ from xapi.dispatch.sessions import Session
 from xapi.dispatch.tasks import TaskInHand
 from xapi.dispatch.toolstack import Toolstack
 from xapi.dispatch.translate import translated
+from xapi.services.periodic import Periodic, attempt
 from xapi.storage.coalesce.collector import Collected, collect
 from xapi.storage.coalesce.interface import Collectable
 from xapi.storage.coalesce.plan import Step, Wishes, next_step
@@ -44,41 +43,25 @@ class Coalescer:
 
     def __init__(self, toolstack: Toolstack, settle: float = SETTLE) -> None:
         self._toolstack = toolstack
-        self._settle = settle
-        self._news = Event()
-        self._stopping = Event()
-        self._forget: Callable[[], None] = lambda: None
         self._resting: dict[str, datetime] = {}
         self._put_off: dict[Step, datetime] = {}
-        self._thread = Thread(target=self._run, name="coalescer", daemon=True)
+        self._periodic = Periodic("coalescer", TURN, self.turn, settle=settle, niceness=NICE)
 
     def start(self) -> None:
         """Begin with a look at everything."""
-        self._forget = self._toolstack.db.waiters.add([(VDI, ""), (SR, ""), (PBD, "")], self._news.set)
-        self._news.set()
-        self._thread.start()
+        self._periodic.follow(self._toolstack.db, VDI, SR, PBD)
+        self._periodic.wake()
+        self._periodic.start()
 
     def stop(self) -> None:
         """End between two blocks; what is left is done after the next start."""
-        self._forget()
-        self._stopping.set()
-        self._news.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._periodic.stop()
 
-    def _run(self) -> None:
-        os.setpriority(os.PRIO_PROCESS, get_native_id(), NICE)
-        while True:
-            self._news.wait(TURN)
-            if self._stopping.wait(self._settle):
-                return
-            self._news.clear()
-            for row in self._toolstack.db.all(SR):
-                try:
-                    self.look_after(row.ref)
-                except Exception:
-                    LOG.exception("SR %s could not be collected", row.uuid)
-                    self._rest(row.ref)
+    def turn(self) -> None:
+        """Look after every SR; one whose collection fails rests for a while, and does not hinder the others."""
+        for row in self._toolstack.db.all(SR):
+            if not attempt(partial(self.look_after, row.ref), "the collection of SR %s", row.uuid):
+                self._rest(row.ref)
 
     def _rest(self, sr: str) -> None:
         self._resting[sr] = self._toolstack.clock.now() + REST
@@ -114,7 +97,7 @@ class Coalescer:
         LOG.info("%s: collecting the chains of SR %s", task.ref, row.uuid)
 
         def go_on() -> bool:
-            return not (self._stopping.wait(YIELD) or task.cancelled)
+            return not (self._periodic.stopping.wait(YIELD) or task.cancelled)
 
         try:
             with translated(ctx):

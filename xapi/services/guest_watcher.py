@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from queue import SimpleQueue
 from threading import Lock, Thread
 
@@ -36,6 +38,7 @@ from xapi.hypervisor.interface import (
     Power,
     ShutdownReason,
 )
+from xapi.services.periodic import attempt
 
 LOG = logging.getLogger("xapi.guests")
 RESTARTING = frozenset(
@@ -76,17 +79,15 @@ class GuestWatcher:
             event = self._queue.get()
             if event is None:
                 return
-            try:
-                self._heed(event)
-            except NoSuchDomain:
-                continue
-            except Exception:
-                LOG.exception("news of a guest could not be followed: %r", event)
+            attempt(partial(self._heed, event), "what follows from %r", event)
 
     def _heed(self, event: DomainEvent) -> None:
         row = self._toolstack.db.by_uuid(VM, event.uuid)
-        if row is None:
-            return
+        if row is not None:
+            with suppress(NoSuchDomain):  # gone again by now
+                self._follow(row, event)
+
+    def _follow(self, row: VM, event: DomainEvent) -> None:
         match event:
             case GuestAgentChanged():
                 note_agent(system_context(self._toolstack, "guest agent"), row.ref)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from threading import Event, Lock, Thread
+from threading import Lock
 from typing import Any, Final
 
 from xapi.actions.message import post
@@ -21,6 +21,7 @@ from xapi.monitoring.archive import STEP
 from xapi.monitoring.recorder import Owner, OwnerKind, Recorder
 from xapi.rpc.perfmon import WantedAlarm, read_alarms
 from xapi.services import host_figures
+from xapi.services.periodic import Periodic
 from xapi.services.sampling import SHORT, Round, Sampler
 
 LOG = logging.getLogger("xapi.metering")
@@ -53,30 +54,17 @@ class Metering:
         self._minute = self._now() // MINUTE
         self._backed_up = toolstack.clock.monotonic()
         self._turning = Lock()
-        self._stopping = Event()
-        self._thread = Thread(target=self._run, name="metering", daemon=True)
+        self._periodic = Periodic("metering", lambda: STEP - self._now() % STEP, self.turn)
 
     def start(self) -> None:
         """Make a first round and begin; whoever has an archive on disk goes on with it."""
-        self._try()
-        self._thread.start()
+        self._periodic.turn()
+        self._periodic.start()
 
     def stop(self) -> None:
         """End after the round that is under way, and keep everything."""
-        self._stopping.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._periodic.stop()
         self._recorder.keep()
-
-    def _run(self) -> None:
-        while not self._stopping.wait(STEP - self._now() % STEP):
-            self._try()
-
-    def _try(self) -> None:
-        try:
-            self.turn()
-        except Exception:
-            LOG.exception("a round of measurements failed; the next one is due in %s seconds", STEP)
 
     def _now(self) -> float:
         return self._toolstack.clock.now().timestamp()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Lock
 from typing import Final
 
 from xapi.actions.storage_repositories import StorageRepositories
@@ -21,6 +21,7 @@ from xapi.datamodel.classes.vdi import VdiType
 from xapi.datamodel.failure import Failure
 from xapi.datamodel.roles import allowed_roles
 from xapi.dispatch.toolstack import Toolstack
+from xapi.services.periodic import Periodic
 from xapi.storage.datapath.front import PORT, NbdFront
 from xapi.storage.interface import DiskReader, SrUnavailable, Unsupported, VdiMissing
 from xapi.system.certificates import server_context
@@ -52,41 +53,22 @@ class NbdExports:
         self._fronts: dict[NbdPlace, NbdFront] = {}
         self._tls: ssl.SSLContext | None = None
         self._lock = Lock()
-        self._news = Event()
-        self._stopping = Event()
-        self._forget: Callable[[], None] = lambda: None
-        self._thread = Thread(target=self._run, name="NBD exports", daemon=True)
+        self._periodic = Periodic("NBD exports", lambda: None if self._all_open() else TURN, self.follow)
 
     def start(self) -> None:
         """Listen where that is wanted now, and follow what changes."""
         self._toolstack.parts[NbdPorts] = self._ports
-        keys = [(Network, ""), (PIF, ""), (Certificate, "")]
-        self._forget = self._toolstack.db.waiters.add(keys, self._news.set)
+        self._periodic.follow(self._toolstack.db, Network, PIF, Certificate)
         self.follow()
-        self._thread.start()
+        self._periodic.start()
 
     def stop(self) -> None:
         """Take no client more, and hang up on those that are there."""
-        self._forget()
-        self._stopping.set()
-        self._news.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._periodic.stop()
         with self._lock:
             for place in list(self._fronts):
                 self._close(place)
         self._toolstack.parts.pop(NbdPorts, None)
-
-    def _run(self) -> None:
-        while not self._stopping.is_set():
-            self._news.wait(None if self._all_open() else TURN)
-            self._news.clear()
-            if self._stopping.is_set():
-                return
-            try:
-                self.follow()
-            except Exception:
-                LOG.exception("the NBD exports could not follow what has changed")
 
     def _wanted(self) -> tuple[NbdPlace, ...]:
         return nbd_places(self._toolstack.db, self._toolstack.this_host)

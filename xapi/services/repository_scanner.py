@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from threading import Event
 from typing import Final
 
 from xapi.actions.sr.records import DIRTY
@@ -30,7 +29,6 @@ class RepositoryScanner:
 
     def __init__(self, toolstack: Toolstack) -> None:
         self._toolstack = toolstack
-        self._stopping = Event()
         self._periodic = Periodic("repository scanner", lambda: self.pause, self.turn)
 
     def start(self) -> None:
@@ -39,7 +37,6 @@ class RepositoryScanner:
 
     def stop(self) -> None:
         """End after the scan that is under way."""
-        self._stopping.set()
         self._periodic.stop()
 
     @property
@@ -53,7 +50,7 @@ class RepositoryScanner:
         scanned: list[str] = []
         for row in self._toolstack.db.all(SR):
             asks = row.other_config.get(AUTO_SCAN) == "true" or DIRTY in row.other_config
-            if asks and not self._stopping.is_set() and self._is_ours(row):
+            if asks and not self._periodic.stopping.is_set() and self._is_ours(row):
                 self._scan(row)
                 scanned.append(row.uuid)
         return scanned

@@ -48,6 +48,11 @@ class Attachments:
         with self._lock:
             return not all(self._held.get(location, []))
 
+    def count(self, location: str) -> int:
+        """How many hold the disk."""
+        with self._lock:
+            return len(self._held.get(location, []))
+
     def held(self) -> tuple[str, ...]:
         """The locations of all disks that are held."""
         with self._lock:

@@ -54,6 +54,10 @@ class Feature(enum.StrEnum):
     THIN_PROVISIONING = "THIN_PROVISIONING"
 
 
+MULTIPATHING, MULTIPATH_HANDLE = "multipathing", "multipathhandle"
+"""The keys of a device_config that tell drivers with SR_MULTIPATH whether to use all paths to a LUN, and by what."""
+
+
 @dataclass(frozen=True, slots=True)
 class SrDriverType:
     """What an SM record says of a driver. `configuration` explains the device_config keys that it understands."""
@@ -177,6 +181,19 @@ class ScanResult:
     total: int
     used: int
     virtual: int
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """How a host reaches the LUN of an attached SR: how many paths work of how many there are, None without multipath.
+
+    `sessions` is the number of iSCSI sessions to the LUN's target, None where it is reached otherwise.
+    """
+
+    scsi_id: str
+    active: int | None = None
+    known: int | None = None
+    sessions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ Disks are named by their *location* (see `facts`). Importers need this module on
 errors in `errors`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from xapi.storage.errors import (
     ChainTooDeep,
@@ -42,6 +42,7 @@ from xapi.storage.facts import (
     Feature,
     FileBackend,
     NbdBackend,
+    Paths,
     ProbeResult,
     ScanResult,
     SrDriverType,
@@ -70,6 +71,7 @@ __all__ = [
     "InvalidConfiguration",
     "NbdBackend",
     "NoChangeTracking",
+    "Paths",
     "ProbeResult",
     "ScanResult",
     "SrDriver",
@@ -276,3 +278,11 @@ class SrDriver(Protocol):
         data_paths: DataPaths | None = None,
     ) -> AttachedSr:
         """Make an existing SR reachable from this host; finishes or undoes what a killed process left half done."""
+
+
+@runtime_checkable
+class ReachesLuns(Protocol):
+    """What drivers with SR_MULTIPATH tell besides."""
+
+    def paths(self, sr_uuids: Collection[str]) -> Mapping[str, Paths]:
+        """Return how those of some SRs are reached now that are attached through this driver."""

@@ -4,28 +4,44 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 
-def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Replace the file by the content, durably: after a crash it holds either the old bytes or the new ones.
+@contextmanager
+def file_beside(path: Path) -> Iterator[tuple[IO[bytes], Path]]:
+    """A new file in the directory of another, and its name; unless it was renamed, it is gone on leaving.
 
-    The new file has the given permission bits from its first byte on, and the old one's are forgotten.
+    Only its owner can read it, from its first byte on.
     """
     # mkstemp opens with 0600 and O_EXCL, so that nobody else reads a secret before the mode is set.
     handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
+            yield file, Path(temporary)
+    finally:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
-        raise
+
+
+def make_durable(file: IO[bytes]) -> None:
+    """Return when the disk has what was written; the file's name is another matter, see `sync_directory`."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def write_atomically(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Replace the file by the content, durably: after a crash it holds either the old bytes or the new ones.
+
+    The new file has the given permission bits, and the old one's are forgotten.
+    """
+    with file_beside(path) as (file, temporary):
+        file.write(content)
+        os.fchmod(file.fileno(), mode)
+        make_durable(file)
+        os.replace(temporary, path)
     sync_directory(path.parent)
 
 
@@ -34,19 +50,14 @@ def create_once(path: Path, content: bytes, mode: int = 0o600) -> bool:
 
     Of two programs that try at once, exactly one succeeds, and the other finds a complete file.
     """
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
+    with file_beside(path) as (file, temporary):
+        file.write(content)
+        os.fchmod(file.fileno(), mode)
+        make_durable(file)
         try:
             os.link(temporary, path)  # fails when the name is taken, as O_EXCL would, but never shows half a file
         except FileExistsError:
             return False
-    finally:
-        os.unlink(temporary)
     sync_directory(path.parent)
     return True
 

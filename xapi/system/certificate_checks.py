@@ -247,10 +247,14 @@ def is_file_name(name: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}", name) is not None
 
 
-def parse_key(pem: bytes) -> rsa.RSAPrivateKey:
-    """The RSA key in a PEM text; raises one of the four problems of keys alone."""
+def parse_key(pem: bytes, *, checked_before: bool = False) -> rsa.RSAPrivateKey:
+    """The RSA key in a PEM text; raises one of the four problems of keys alone.
+
+    Whether its numbers make an RSA key takes tens of milliseconds to find out, and is taken for granted of a key that
+    was `checked_before`.
+    """
     try:
-        key = serialization.load_pem_private_key(pem, password=None)
+        key = serialization.load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=checked_before)
     except TypeError:
         raise KeyCorrupt("the private key is encrypted; a server needs it without a pass phrase") from None
     except UnsupportedAlgorithm:

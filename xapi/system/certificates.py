@@ -111,7 +111,7 @@ def load_server_certificate(path: Path) -> ServerCertificate:
     """The key, certificate and chain in a PEM file; raises CertificateProblem, naming the file, or OSError."""
     content = path.read_bytes()
     try:
-        key = parse_key(content)
+        key = parse_key(content, checked_before=True)  # when it was put there, where nobody else can write
         certificate, *chain = parse_certificates(content)
         check_key_match(certificate, key)
     except CertificateProblem as problem:

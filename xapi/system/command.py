@@ -6,19 +6,26 @@ process, gets into it. Programs are found in the system's own directories only.
 
 from __future__ import annotations
 
+import logging
 import os
 import selectors
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from threading import Thread
 
+from xapi.system.undo import on_failure
+
+LOG = logging.getLogger("xapi.system")
 SEARCH_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ENVIRONMENT: Mapping[str, str] = {"PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8", "LANG": "C.UTF-8", "HOME": "/"}
 OUTPUT_LIMIT = 8 << 20
 PIECE = 64 << 10
+PATIENCE = 5.0
+"""Seconds that a program has to end once it was killed."""
 
 
 class CommandFailed(Exception):
@@ -77,8 +84,8 @@ def run(
     """Run a program to its end and return what it wrote; CommandFailed unless it ended with a code in `accept`.
 
     `environment` is added to the fixed one. The program gets a process group of its own, and the whole group is killed
-    when the time is up, when there is too much output, or when this thread is interrupted. An argument with a NUL
-    character is a ValueError.
+    when the time is up, when there is too much output, or when this thread is interrupted. One that does not end then
+    either is no longer waited for. An argument with a NUL character is a ValueError.
     """
     try:
         process = subprocess.Popen(
@@ -94,22 +101,26 @@ def run(
         raise CommandFailed(argv, 127, b"", f"no such program: {error.filename}") from error
     except PermissionError as error:
         raise CommandFailed(argv, 126, b"", f"may not be run: {error.filename}") from error
-    with process:
-        try:
-            stdout, stderr = _exchange(process, argv, input, timeout, output_limit)
-        except BaseException:
-            _kill_group(process)
-            raise
+    with ExitStack() as stack:
+        for pipe in filter(None, (process.stdin, process.stdout, process.stderr)):
+            stack.enter_context(pipe)
+        stack.enter_context(on_failure(_kill_group, process, argv[0]))
+        stdout, stderr = _exchange(process, argv, input, timeout, output_limit)
     completed = Completed(process.returncode, stdout, stderr.decode("utf-8", "replace"))
     if completed.code not in accept:
         raise CommandFailed(argv, completed.code, completed.stdout, completed.stderr)
     return completed
 
 
-def _kill_group(process: subprocess.Popen[bytes]) -> None:
+def _kill_group(process: subprocess.Popen[bytes], program: str) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        # The kernel does not let go of who waits for a device that never answers: no reason for others to wait too.
+        LOG.error("%s (process %d) does not end: a device that it uses does not answer", program, process.pid)
+        Thread(target=process.wait, name=f"{program} that does not end", daemon=True).start()
 
 
 def _exchange(

@@ -17,6 +17,10 @@ def test_the_coordinator_is_not_ejected(client, toolstack, pool):
     assert client.host.get_record(toolstack.this_host) == before
 
 
+def test_high_availability_that_is_off_cannot_be_turned_off(client):
+    assert refused(client.pool.disable_ha) == ("HA_NOT_ENABLED",)
+
+
 def test_hosts_that_announce_themselves(client, toolstack):
     uuid = client.host.get_uuid(toolstack.this_host)
     assert client.pool.hello(uuid, "127.0.0.1") == "ok"

@@ -4,7 +4,13 @@ import pytest
 
 from tests.fakes.eventually import eventually
 from tests.fakes.guests import halted, running
+from xapi.actions.vm.alerts import VmAlert
+from xapi.actions.vm.domains import mark_halted, mark_running_again, mark_suspended
+from xapi.datamodel.classes import VM
+from xapi.datamodel.classes.vm import VmPowerState
 from xapi.datamodel.failure import Failure
+from xapi.hypervisor.interface import NoSuchDomain
+from xapi.services.guest_watcher import system_context
 
 NULL = "OpaqueRef:NULL"
 
@@ -186,6 +192,51 @@ def test_a_hard_shutdown_ends_a_clean_one_that_hangs(client, toolstack):
     client.VM.hard_shutdown(vm)
     assert client.VM.get_power_state(vm) == "Halted"
     assert eventually(lambda: client.task.get_status(task), lambda now: now != "pending") in ("cancelled", "failure")
+
+
+@pytest.mark.parametrize(
+    ("message", "params"),
+    [("suspend", ()), ("clean_reboot", ()), ("hard_reboot", ()), ("pool_migrate", ({"live": "true"},))],
+)
+def test_what_was_stopped_the_hard_way_stays_stopped(client, toolstack, message, params):
+    host = client.host.get_all()[0]
+    disks = set(client.VDI.get_all())
+    vm = halted(client)
+    for _ in range(15):
+        client.VM.start(vm, False, False)
+        task = client(f"Async.VM.{message}", vm, *((host, *params) if params else ()))
+        client.VM.hard_shutdown(vm)
+        eventually(lambda ref=task: client.task.get_status(ref), lambda now: now != "pending")
+        assert client.VM.get_power_state(vm) == "Halted"
+        with pytest.raises(NoSuchDomain):
+            toolstack.hypervisor.domains.get(client.VM.get_uuid(vm))
+        assert set(client.VDI.get_all()) == disks
+
+
+def test_a_suspend_that_somebody_overtook_leaves_the_vm_as_it_is(client, toolstack):
+    vm = running(client)
+    ctx = system_context(toolstack, "a suspend that takes its time")
+    was = toolstack.db.get(VM, vm)
+    image = client.VDI.create({"SR": client.SR.get_by_name_label("Local storage")[0], "virtual_size": "4194304"})
+    client.VM.hard_reboot(vm)
+    with pytest.raises(Failure) as caught:
+        mark_suspended(ctx, was, image)
+    assert caught.value.code == "TASK_CANCELLED"
+    assert client.VM.get_power_state(vm) == "Running"
+    assert image not in client.VDI.get_all()
+
+
+def test_a_reboot_that_somebody_overtook_leaves_the_vm_halted(client, toolstack):
+    vm = running(client)
+    ctx = system_context(toolstack, "a reboot that takes its time")
+    uuid = client.VM.get_uuid(vm)
+    mark_halted(ctx, vm)
+    with pytest.raises(Failure) as caught:
+        mark_running_again(ctx, vm, VmPowerState.RUNNING, VmAlert.REBOOTED)
+    assert caught.value.code == "TASK_CANCELLED"
+    assert client.VM.get_power_state(vm) == "Halted"
+    with pytest.raises(NoSuchDomain):
+        toolstack.hypervisor.domains.get(uuid)
 
 
 def test_guests_outlive_the_toolstack(short_path):

@@ -36,6 +36,34 @@ def test_dead_references_in_create(client):
     assert caught.value.description == ["HANDLE_INVALID", "host", "OpaqueRef:dead"]
 
 
+def test_a_restored_vm_is_suspended_and_goes_on(client):
+    vm = running(client)
+    client.VM.suspend(vm)
+    image = client.VM.get_suspend_VDI(vm)
+    copied = client.VDI.copy(image, client.VDI.get_SR(image))
+    values = {**client.VM.get_record(vm), "name_label": "restored", "suspend_VDI": copied}
+    restored = client.VM.create(values)
+    record = client.VM.get_record(restored)
+    assert (record["power_state"], record["suspend_VDI"]) == ("Suspended", copied)
+    client.VM.resume(restored, False, False)
+    assert client.VM.get_power_state(restored) == "Running"
+    assert client.VM.get_record(vm)["suspend_VDI"] == image
+
+
+def test_two_vms_do_not_share_one_memory_image(client):
+    vm = running(client)
+    client.VM.suspend(vm)
+    image = client.VM.get_suspend_VDI(vm)
+    assert refusal(client.VM.create, client.VM.get_record(vm)) == ["VDI_IN_USE", image, "create"]
+    client.VM.resume(vm, False, False)
+
+
+@pytest.mark.parametrize("state", ["Running", "Paused", "Suspended"])
+def test_a_record_of_a_live_vm_makes_a_halted_one(client, state):
+    vm = halted(client, power_state=state, suspend_VDI="OpaqueRef:NULL")
+    assert client.VM.get_power_state(vm) == "Halted"
+
+
 def test_destroy_takes_everything_along(client, toolstack):
     before = {entity: len(table) for entity, table in toolstack.db.tables.items() if entity.wire_name != "session"}
     vm = halted(client)

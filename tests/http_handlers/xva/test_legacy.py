@@ -106,13 +106,13 @@ def test_chunks_one_after_the_other():
 @pytest.mark.parametrize(
     ("name", "content", "error"),
     [
-        ("sda/chunk-000000001.gz", gzip.compress(b"1" * 1536), UnexpectedMember),
-        ("sdb/chunk-000000000.gz", gzip.compress(b"1" * 1536), UnexpectedMember),
-        ("sda/chunk-0.gz", gzip.compress(b"1" * 1536), UnexpectedMember),
-        ("sda/chunk-000000000.gz", gzip.compress(b"1" * 1537), BadArchive),
-        ("sda/chunk-000000000.gz", gzip.compress(bytes(50 << 20)), BadArchive),
-        ("sda/chunk-000000000.gz", gzip.compress(b"1" * 512), EndedEarly),
-        ("sda/chunk-000000000.gz", gzip.compress(b"1" * 1536)[:-9], EndedEarly),
+        ("sda/chunk-000000001.gz", gzip.compress(b"1" * 1536, mtime=0), UnexpectedMember),
+        ("sdb/chunk-000000000.gz", gzip.compress(b"1" * 1536, mtime=0), UnexpectedMember),
+        ("sda/chunk-0.gz", gzip.compress(b"1" * 1536, mtime=0), UnexpectedMember),
+        ("sda/chunk-000000000.gz", gzip.compress(b"1" * 1537, mtime=0), BadArchive),
+        ("sda/chunk-000000000.gz", gzip.compress(bytes(50 << 20), mtime=0), BadArchive),
+        ("sda/chunk-000000000.gz", gzip.compress(b"1" * 512, mtime=0), EndedEarly),
+        ("sda/chunk-000000000.gz", gzip.compress(b"1" * 1536, mtime=0)[:-9], EndedEarly),
     ],
 )
 def test_chunks_that_cannot_be_right(name, content, error):

@@ -130,10 +130,10 @@ class Farm:
         farm.model = self.model
         return farm
 
-    def create(self, size: int = 2 * BLOCK) -> str:
+    def create(self, size: int = 2 * BLOCK, **sm_config: str) -> str:
         location = str(uuid.uuid4())
-        self.sr.create(CreateVdi(location, size))
-        self.model[location] = bytearray(size)
+        made = self.sr.create(CreateVdi(location, size, sm_config=sm_config))
+        self.model[location] = bytearray(made.virtual_size)
         return location
 
     def write(self, location: str, sector: int, value: int, count: int = 1) -> None:
@@ -156,7 +156,7 @@ class Farm:
         return self.snapshot(location, is_a_snapshot=False)
 
     def grow(self, location: str, size: int) -> None:
-        self.sr.resize(location, size)
+        size = self.sr.resize(location, size).virtual_size
         self.model[location].extend(bytes(size - len(self.model[location])))
 
     def destroy(self, location: str) -> None:
@@ -197,6 +197,8 @@ class Farm:
     def inspect_place(self, killed: bool) -> None:
         for name in os.listdir(self.path):
             if IMAGE_NAME.fullmatch(name):
+                if name.endswith(".raw"):
+                    continue
                 file = RealFile.open(str(self.path / name))
                 problems = check(file)
                 assert killed or not problems, (name, problems)

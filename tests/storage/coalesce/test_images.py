@@ -335,3 +335,71 @@ def test_volumes_that_others_made_read_only_are_merged_into(tmp_path: Path, kind
     assert farm.images() == {disk}
     assert not volumes[f"VHD-{disk}"].read_only
     farm.inspect()
+
+
+# Raw disks
+
+
+def test_a_raw_disk_becomes_raw_again(farm: Farm, paths: Recorded) -> None:
+    disk = farm.create(type="raw")
+    farm.write(disk, 3, 1, count=5)
+    farm.destroy(farm.snapshot(disk))
+    farm.write(disk, 5, 2, count=5)
+    farm.destroy(farm.snapshot(disk))
+    farm.write(disk, 700, 3)
+    assert farm.depth(disk) == 3
+    found = run(farm)
+    assert [type(step) for step in found.done] == [MergeInner, MergeLeaf]
+    assert farm.images() == {disk}
+    assert farm.sr.find(disk).sm_config["vdi_type"] == "raw"
+    assert paths.paused_disks
+    farm.inspect()
+    farm.attach()
+    farm.inspect()
+
+
+def test_a_raw_parent_grows_with_its_child_and_is_no_larger_than_the_disk(farm: Farm) -> None:
+    disk = farm.create(BLOCK, type="raw")
+    farm.write(disk, 3, 1)
+    farm.destroy(farm.snapshot(disk))
+    farm.grow(disk, 3 * BLOCK)
+    farm.write(disk, len(farm.model[disk]) // SECTOR - 1, 7)
+    run(farm)
+    assert farm.images() == {disk}
+    farm.inspect()
+
+
+def test_a_disk_in_use_does_not_become_raw(farm: Farm) -> None:
+    disk = farm.create(type="raw")
+    farm.destroy(farm.snapshot(disk))
+    farm.write(disk, 5, 2, count=5)
+    farm.destroy(farm.snapshot(disk))
+    farm.write(disk, 9, 3, count=5)
+    farm.sr.attach(disk, False)
+    found = run(farm)
+    assert [type(step) for step in found.done] == [MergeInner]
+    assert [type(step) for step in found.skipped] == [MergeLeaf]
+    assert farm.depth(disk) == 2
+    farm.sr.detach(disk)
+    run(farm)
+    assert farm.images() == {disk}
+    farm.inspect()
+
+
+def test_snapshots_keep_a_raw_base(farm: Farm) -> None:
+    disk = farm.create(type="raw")
+    farm.write(disk, 5, 2, count=5)
+    clones = [farm.clone(disk) for _ in range(3)]
+    for number, clone in enumerate(clones):
+        farm.write(clone, 100 * number, number + 3)
+        farm.destroy(farm.snapshot(clone))
+    run(farm)
+    assert {farm.depth(each) for each in farm.model} == {2}
+    assert {farm.parent(each) for each in farm.model} == {farm.parent(disk)}
+    farm.inspect()
+    for each in [disk, *clones[1:]]:
+        farm.destroy(each)
+    run(farm)
+    assert farm.images() == {clones[0]}
+    assert farm.sr.find(clones[0]).sm_config["vdi_type"] == "raw"
+    farm.inspect()

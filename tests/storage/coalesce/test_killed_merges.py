@@ -81,6 +81,33 @@ def test_killed_at_every_write(tmp_path: Path, kind: type[Farm], small: int, str
     assert step > 60
 
 
+@pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("small", [0, BLOCK], ids=["split first", "at once"])
+@pytest.mark.parametrize("kind", FARMS)
+def test_killed_while_a_disk_becomes_raw_again(tmp_path: Path, kind: type[Farm], small: int, stride: int) -> None:
+    origin = kind(tmp_path / "origin")
+    disk = origin.create(2 * BLOCK, type="raw")
+    origin.write(disk, 0, 1, count=9)
+    for value in (2, 3):
+        origin.destroy(origin.snapshot(disk))
+        origin.write(disk, 4 * value, value, count=20)
+    origin.grow(disk, 3 * BLOCK)
+    origin.write(disk, 5000, 4, count=20)
+    stride *= 1 if origin.lvm is None or stride == 1 else 5
+    step = 0
+    lived = False
+    while not lived:
+        path = tmp_path / f"at-{step}"
+        farm = origin.copy(path)
+        lived = die_and_recover(farm, step, small)
+        finish(farm, small)
+        assert farm.images() == {disk}
+        assert farm.sr.find(disk).sm_config["vdi_type"] == "raw"
+        shutil.rmtree(path)
+        step += stride
+    assert step > 30
+
+
 OPERATIONS = ("write", "write", "write", "snapshot", "clone", "destroy", "destroy", "grow", "create", "collect")
 
 
@@ -88,7 +115,7 @@ def play(farm: Farm, actions: list[tuple[str, int, int]]) -> None:
     for name, which, number in actions:
         disks = sorted(farm.model)
         if not disks or name == "create":
-            farm.create(BLOCK)
+            farm.create(BLOCK, **({"type": "raw"} if number % 3 == 1 else {}))
             continue
         disk = disks[which % len(disks)]
         match name:

@@ -18,7 +18,10 @@ TRACKED = "00000000-0000-4000-8000-000000000002"
 OLDER = "00000000-0000-4000-8000-000000000003"
 NEWER = "00000000-0000-4000-8000-000000000004"
 CLONE = "00000000-0000-4000-8000-000000000005"
-LONG = "00000000-0000-4000-8000-000000000006"
+RAW = "00000000-0000-4000-8000-000000000006"
+ON_RAW = "00000000-0000-4000-8000-000000000007"
+ON_RAW_TOO = "00000000-0000-4000-8000-000000000008"
+LONG = "00000000-0000-4000-8000-000000000009"
 
 
 def fresh() -> str:
@@ -26,8 +29,8 @@ def fresh() -> str:
 
 
 def furnish(sr: AttachedSr) -> None:
-    """Fill an SR with what the operations are about."""
-    sr.create(CreateVdi(PLAIN, 4 * MIB, name_label="plain"))
+    """Fill an SR with the disks that the operations are about, but for collecting."""
+    sr.create(CreateVdi(PLAIN, 4 * MIB, name_label="plain", sm_config={"custom": "value"}))
     write(sr, PLAIN, 0, b"plain" * 1024 + bytes(512 - 5120 % 512))
     sr.create(CreateVdi(TRACKED, 2 * MIB))
     sr.enable_cbt(TRACKED)
@@ -38,6 +41,15 @@ def furnish(sr: AttachedSr) -> None:
     write(sr, TRACKED, 5 * GRANULE, b"3" * 512)
     sr.clone(PLAIN, CLONE)
     write(sr, PLAIN, MIB, b"more" * 128)
+    for raw in (RAW, ON_RAW):
+        sr.create(CreateVdi(raw, 2 * MIB, sm_config={"type": "raw"}))
+        write(sr, raw, MIB, b"base" * 128)
+    sr.clone(ON_RAW, ON_RAW_TOO)
+    write(sr, ON_RAW, 0, b"leaf" * 128)
+
+
+def furnish_chain(sr: AttachedSr) -> None:
+    """Add a disk with a chain that is to be collected."""
     sr.create(CreateVdi(LONG, 4 * MIB))
     for number in range(3):
         write(sr, LONG, number * MIB, bytes([65 + number]) * 1024)
@@ -48,7 +60,8 @@ def furnish(sr: AttachedSr) -> None:
 class Operation:
     """What is done to the furnished SR, through which methods of a handle.
 
-    `changes` is false for what only looks. `written` says which disk may be left half written, an old one or the new.
+    `changes` is false for what only looks. `written` says which disk may be left half written, an old one or the new,
+    `dropped` which one has less in it afterwards.
     What is `silent` does not raise.
     """
 
@@ -57,6 +70,7 @@ class Operation:
     do: Callable[[Any], object]
     changes: bool = True
     written: str = ""
+    dropped: str = ""
     silent: bool = False
 
 
@@ -109,14 +123,23 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("create", ("create",), lambda sr: sr.create(CreateVdi(fresh(), 2 * MIB, name_label="new"))),
     Operation("create raw", ("create",), lambda sr: sr.create(CreateVdi(fresh(), 2 * MIB, sm_config={"type": "raw"}))),
     Operation("destroy", ("destroy",), lambda sr: sr.destroy(CLONE)),
+    Operation("destroy raw", ("destroy",), lambda sr: sr.destroy(RAW)),
+    Operation("destroy a child of raw", ("destroy",), lambda sr: sr.destroy(ON_RAW)),
     Operation("destroy tracked", ("destroy",), lambda sr: sr.destroy(NEWER)),
     Operation("destroy data", ("destroy_data",), lambda sr: sr.destroy_data(OLDER)),
     Operation("update", ("update",), lambda sr: sr.update(PLAIN, "renamed", "described")),
     Operation("resize", ("resize",), lambda sr: sr.resize(PLAIN, 6 * MIB)),
+    Operation("resize raw", ("resize",), lambda sr: sr.resize(RAW, 12 * MIB)),
+    Operation("resize a child of raw", ("resize",), lambda sr: sr.resize(ON_RAW, 12 * MIB)),
     Operation("resize beyond its table", ("resize",), lambda sr: sr.resize(PLAIN, 258 * MIB)),
     Operation("resize online", ("resize_online",), lambda sr: sr.resize_online(TRACKED, 258 * MIB)),
     Operation("snapshot", ("snapshot",), lambda sr: sr.snapshot(PLAIN, fresh())),
     Operation("snapshot tracked", ("snapshot",), lambda sr: sr.snapshot(TRACKED, fresh())),
+    Operation("snapshot raw", ("snapshot",), lambda sr: sr.snapshot(RAW, fresh())),
+    Operation("clone raw", ("clone",), lambda sr: sr.clone(RAW, fresh())),
+    Operation("clone an unwritten child of raw", ("clone",), lambda sr: sr.clone(ON_RAW_TOO, fresh())),
+    Operation("reset", (), lambda sr: sr.reset(PLAIN), dropped=PLAIN),
+    Operation("reset to raw", (), lambda sr: sr.reset(ON_RAW), dropped=ON_RAW),
     Operation("clone", ("clone",), lambda sr: sr.clone(PLAIN, fresh())),
     Operation("clone unwritten", ("clone",), lambda sr: sr.clone(CLONE, fresh())),
     Operation("enable cbt", ("enable_cbt",), lambda sr: sr.enable_cbt(PLAIN)),

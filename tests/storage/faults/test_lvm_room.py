@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.storage.coalesce.farm import SR, LvmFarm
-from tests.storage.faults.operations import OPERATIONS, PLAIN, Operation, furnish
+from tests.storage.faults.operations import OPERATIONS, PLAIN, Operation, furnish, furnish_chain
 from tests.storage.faults.state import state
 from xapi.storage.interface import SrFull, StorageFailure
 from xapi.storage.lvm.volumes import group_name
@@ -22,6 +22,7 @@ CALLS = [operation for operation in OPERATIONS if operation.name not in NOT_ON_L
 def furnished(tmp_path_factory: pytest.TempPathFactory) -> LvmFarm:
     farm = LvmFarm(tmp_path_factory.mktemp("lvm") / "sr")
     furnish(farm.sr)
+    furnish_chain(farm.sr)
     return farm
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.storage.faults.injected import FAULTS, Death, Fault, injected
-from tests.storage.faults.operations import OPERATIONS, SR, Operation, furnish
-from tests.storage.faults.state import State, assert_clean, state
+from tests.storage.faults.operations import OPERATIONS, SR, Operation, furnish, furnish_chain
+from tests.storage.faults.state import State, assert_clean, assert_mixture, state, unnamed
 from xapi.storage.file.driver import FileDriver
 from xapi.storage.file.repository import FileSr
 from xapi.storage.interface import AttachedSr, StorageFailure
@@ -29,14 +29,9 @@ def furnished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     FileDriver().create(SR, {"location": str(path)}, 0, "user", {})
     sr = attached(path)
     furnish(sr)
+    furnish_chain(sr)
     sr.detach_sr()
     return path
-
-
-def unnamed(found: State) -> tuple[str, list[str]]:
-    """A state without the UUIDs, which a repeated operation chooses anew."""
-    name, disks = found
-    return name, sorted(map(repr, disks.values()))
 
 
 class Trial:
@@ -97,7 +92,10 @@ class Trial:
             except (AssertionError, StorageFailure) as wrong:
                 raise AssertionError(f"{where}: afterwards {wrong}") from wrong
             if self.operation.written:
-                self._check_mixture(now, where)
+                try:
+                    assert_mixture(now, *self.before_and_after)
+                except AssertionError as wrong:
+                    raise AssertionError(f"{where}: {wrong}") from wrong
                 continue
             allowed = (self.old, self.new) if failure is not None else (self.new,)
             if self.operation.silent:
@@ -107,17 +105,6 @@ class Trial:
             assert_clean(self.path, torn=isinstance(failure, Death) and bool(self.operation.written))
         except AssertionError as wrong:
             raise AssertionError(f"{where}: {wrong}") from wrong
-
-    def _check_mixture(self, now: State, where: str) -> None:
-        """Of the disk that was written to, each sector is the old or the new; of others, nothing changed."""
-        before, after = self.before_and_after
-        assert before[1].keys() <= now[1].keys(), f"{where}: a disk is gone"
-        for location in before[1]:
-            disk = now[1][location]
-            old, new = before[1][location].content, after[1][location].content
-            for at in old.keys() | new.keys() | disk.content.keys():
-                held = disk.content.get(at)
-                assert held in (old.get(at), new.get(at)), f"{where}: {location} at {at}"
 
     @cached_property
     def before_and_after(self) -> tuple[State, State]:

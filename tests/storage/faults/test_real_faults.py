@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.storage.faults.operations import LONG, OPERATIONS, PLAIN, SR, TRACKED, Operation, furnish
+from tests.storage.faults.operations import LONG, OPERATIONS, PLAIN, SR, TRACKED, Operation, furnish, furnish_chain
 from tests.storage.faults.state import State, assert_clean, content, state
 from xapi.storage.contract import MIB, new_uuid
 from xapi.storage.file.driver import ExtDriver, FileDriver
@@ -83,6 +83,7 @@ class Ext:
         self.driver.create(SR, self.config, 0, "user", {})
         self.sr = self.attach()
         furnish(self.sr)
+        furnish_chain(self.sr)
         self.path = Path(self.sr.path)
         self.old = state(self.sr)
 
@@ -112,6 +113,7 @@ class Memory:
         FileDriver().create(SR, self.config, 0, "user", {})
         self.sr = self.attach()
         furnish(self.sr)
+        furnish_chain(self.sr)
         self.old = state(self.sr)
 
     def attach(self) -> FileSr:
@@ -272,7 +274,8 @@ def test_thin_device_that_runs_out_of_space(operation: Operation, tidy: ExitStac
     again = place.attach()
     # Such a device may lose what it said to be stored: of a new disk nothing is sure, and the old ones are whole.
     for location in {PLAIN, TRACKED, LONG} - {operation.written}:
-        assert content(again, location) == place.old[1][location].content
+        found, old = content(again, location), place.old[1][location].content
+        assert found == old or (location == operation.dropped and found.items() < old.items())
     again.detach_sr()
 
 

@@ -1,3 +1,4 @@
+import errno
 import os
 import threading
 import uuid
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from xapi.storage.contract import CHECKS, MIB, Subject, content, new_uuid, write
+from xapi.storage.errors import DataDamaged
 from xapi.storage.file.directory import Directory
 from xapi.storage.file.driver import ExtDriver, FileDriver
 from xapi.storage.file.repository import FileSr
@@ -209,3 +211,29 @@ def test_threads_can_use_one_handle(tmp_path: Path) -> None:
         thread.join()
     assert failures == []
     assert [vdi.location for vdi in sr.scan().vdis if vdi.managed] == [disk]
+
+
+def test_a_disk_that_cannot_be_flushed_is_given_up_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver, config = FileDriver(), {"location": str(tmp_path / "sr")}
+    driver.create(SR, config, 0, "user", {})
+    sr = driver.attach(SR, config, {})
+    disk = sr.create(CreateVdi(new_uuid(), 8 * MIB)).location
+    sr.snapshot(disk, new_uuid())
+    before = len(os.listdir("/proc/self/fd"))
+
+    def broken(descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    writer = sr.open_for_writing(disk)
+    writer.pwrite(0, b"x" * 4 * MIB)  # whole blocks, which the batmap is to tell of
+    with monkeypatch.context() as patched:
+        for name in ("fsync", "fdatasync"):
+            patched.setattr(os, name, broken)
+        with pytest.raises(DataDamaged):
+            writer.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+    write(sr, disk, 0, b"y" * 512)
+    assert content(sr, disk)[:512] == b"y" * 512
+    sr.detach_sr()

@@ -7,23 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from xapi.storage.contract import GRANULE, MIB, bits, write
-from xapi.storage.file.directory import IMAGE_NAME, LOG_NAME, RECORD_NAME, SETTINGS_NAME
+from tests.storage.faults.operations import NEWER, OLDER, ON_RAW, ON_RAW_TOO, OPERATIONS, SR, TRACKED, fresh, furnish
+from tests.storage.faults.operations import Operation as Described
+from tests.storage.faults.state import State, assert_clean, state, unnamed
+from xapi.storage.contract import bits
 from xapi.storage.file.driver import FileDriver
 from xapi.storage.file.repository import FileSr
-from xapi.storage.interface import CreateVdi
-from xapi.storage.vhd.check import check
-from xapi.storage.vhd.file import RealFile
 
-SR = "5a000000-0000-4000-8000-000000000001"
-PLAIN = "00000000-0000-4000-8000-000000000001"
-TRACKED = "00000000-0000-4000-8000-000000000002"
-OLDER = "00000000-0000-4000-8000-000000000003"
-NEWER = "00000000-0000-4000-8000-000000000004"
-CLONE = "00000000-0000-4000-8000-000000000005"
-MADE = "00000000-0000-4000-8000-00000000000a"
+Operation = Callable[[FileSr], object]
 KILLED = 9
 CHANGING = ("write", "pwrite", "pwritev", "ftruncate", "rename", "replace", "link", "unlink", "fsync")
+CHANGES = [one for one in OPERATIONS if one.changes and not one.written and one.name != "coalesce"]
+QUICK = {"create", "destroy", "reset", "snapshot raw"}
 
 
 def attach(path: Path) -> FileSr:
@@ -35,17 +30,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("prepared") / "sr"
     FileDriver().create(SR, {"location": str(path)}, 0, "user", {})
     sr = attach(path)
-    sr.create(CreateVdi(PLAIN, 4 * MIB, name_label="plain"))
-    write(sr, PLAIN, 0, b"plain" * 1024 + bytes(512 - 5120 % 512))
-    sr.create(CreateVdi(TRACKED, 2 * MIB))
-    sr.enable_cbt(TRACKED)
-    write(sr, TRACKED, 0, b"1" * 512)
-    sr.snapshot(TRACKED, OLDER)
-    write(sr, TRACKED, 2 * GRANULE, b"2" * 512)
-    sr.snapshot(TRACKED, NEWER)
-    write(sr, TRACKED, 5 * GRANULE, b"3" * 512)
-    sr.clone(PLAIN, CLONE)
-    write(sr, PLAIN, MIB, b"more" * 128)
+    furnish(sr)
     sr.detach_sr()
     return path
 
@@ -91,119 +76,54 @@ def killed_at(step: int, path: Path, operation: Callable[[FileSr], object]) -> b
     return code == 0
 
 
-State = dict[str, tuple[int, dict[int, bytes]]]
-
-
-def blocks(sr: FileSr, location: str) -> tuple[int, dict[int, bytes]]:
-    """The size of a disk and what it holds, without zeros."""
-    with sr.open_for_reading(location) as disk:
-        found = {}
-        for extent in disk.extents():
-            for offset in range(extent.offset, extent.offset + extent.length if not extent.zero else 0, 4096):
-                data = disk.pread(offset, min(4096, extent.offset + extent.length - offset))
-                if any(data):
-                    found[offset] = data
-        return disk.size, found
-
-
-def state(path: Path) -> State:
-    """Attach, check that everything is in order, and return what each disk holds."""
+def found_in(path: Path) -> State:
+    """Attach, check that everything is in order, and return what each disk is and holds."""
     sr = attach(path)
-    found, hidden = {}, set()
-    for vdi in sr.scan().vdis:
-        assert not vdi.missing
-        if vdi.managed and vdi.type != "cbt_metadata":
-            found[vdi.location] = blocks(sr, vdi.location)
-        elif not vdi.managed:
-            hidden.add(vdi.location)
+    found = state(sr)
     sr.detach_sr()
-    images = set()
-    for name in os.listdir(path):
-        known = IMAGE_NAME.fullmatch(name) or RECORD_NAME.fullmatch(name) or LOG_NAME.fullmatch(name)
-        assert known or name == SETTINGS_NAME, f"{name} was left behind"
-        if IMAGE_NAME.fullmatch(name):
-            images.add(name[:36])
-            file = RealFile.open(str(path / name))
-            assert check(file) == []
-            file.close()
-    assert images == found.keys() | hidden
+    assert_clean(path)
     return found
 
 
-def ends_old_or_new(prepared: Path, tmp_path: Path, operation: Callable[[FileSr], object]) -> None:
-    old = state(prepared)
+def ends_old_or_new(prepared: Path, tmp_path: Path, operation: Operation) -> None:
+    old = unnamed(found_in(prepared))
     whole = tmp_path / "whole"
     shutil.copytree(prepared, whole)
     assert killed_at(0, whole, operation)
-    new = state(whole)
+    new = unnamed(found_in(whole))
     seen = []
     for step in range(1, 1000):
         path = tmp_path / "sr"
         shutil.copytree(prepared, path)
         lived = killed_at(step, path, operation)
-        now = state(path)
+        now = unnamed(found_in(path))
         assert now in (old, new), f"neither old nor new after step {step}"
         seen.append(now == new)
         if now == old and old != new:
             operation(attach(path))
-            assert state(path) == new
+            assert unnamed(found_in(path)) == new
         shutil.rmtree(path)
         if lived:
             break
-    assert step > 2
+    assert step > 1, "nothing was killed"
     assert seen == sorted(seen), "new, and then old again"
 
 
-def test_create(prepared: Path, tmp_path: Path) -> None:
-    ends_old_or_new(prepared, tmp_path, lambda sr: sr.create(CreateVdi(MADE, 2 * MIB, name_label="new")))
+@pytest.mark.parametrize(
+    "operation",
+    [pytest.param(one, marks=() if one.name in QUICK else pytest.mark.slow) for one in CHANGES],
+    ids=lambda one: one.name.replace(" ", "-"),
+)
+def test_killed_at_every_write(prepared: Path, tmp_path: Path, operation: Described) -> None:
+    ends_old_or_new(prepared, tmp_path, operation.do)
 
 
 @pytest.mark.slow
-def test_clone_with_data_of_its_own(prepared: Path, tmp_path: Path) -> None:
-    ends_old_or_new(prepared, tmp_path, lambda sr: sr.clone(PLAIN, MADE))
-
-
-@pytest.mark.slow
-def test_clone_of_an_unwritten_child(prepared: Path, tmp_path: Path) -> None:
-    ends_old_or_new(prepared, tmp_path, lambda sr: sr.clone(CLONE, MADE))
-
-
-@pytest.mark.slow
-def test_snapshot(prepared: Path, tmp_path: Path) -> None:
-    ends_old_or_new(prepared, tmp_path, lambda sr: sr.snapshot(PLAIN, MADE))
-
-
-@pytest.mark.slow
-def test_snapshot_of_a_tracked_disk(prepared: Path, tmp_path: Path) -> None:
-    ends_old_or_new(prepared, tmp_path, lambda sr: sr.snapshot(TRACKED, MADE))
-
-
-def test_reset(prepared: Path, tmp_path: Path) -> None:
-    ends_old_or_new(prepared, tmp_path, lambda sr: sr.reset(PLAIN))
-
-
-def test_destroy(prepared: Path, tmp_path: Path) -> None:
-    ends_old_or_new(prepared, tmp_path, lambda sr: sr.destroy(CLONE))
-
-
-@pytest.mark.slow
-def test_destroy_with_a_change_log(prepared: Path, tmp_path: Path) -> None:
-    ends_old_or_new(prepared, tmp_path, lambda sr: sr.destroy(NEWER))
-
-
-@pytest.mark.slow
-def test_destroy_data(prepared: Path, tmp_path: Path) -> None:
-    ends_old_or_new(prepared, tmp_path, lambda sr: sr.destroy_data(OLDER))
-
-
-@pytest.mark.slow
-def test_resize_within_the_block_table(prepared: Path, tmp_path: Path) -> None:
-    ends_old_or_new(prepared, tmp_path, lambda sr: sr.resize(PLAIN, 6 * MIB))
-
-
-@pytest.mark.slow
-def test_resize_beyond_the_block_table(prepared: Path, tmp_path: Path) -> None:
-    ends_old_or_new(prepared, tmp_path, lambda sr: sr.resize(PLAIN, 258 * MIB))
+def test_killed_while_all_that_is_on_a_raw_disk_is_destroyed(prepared: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    shutil.copytree(prepared, alone)
+    attach(alone).destroy(ON_RAW)
+    ends_old_or_new(alone, tmp_path, lambda sr: sr.destroy(ON_RAW_TOO))
 
 
 @pytest.mark.slow
@@ -211,7 +131,7 @@ def test_change_logs_survive_the_death_of_a_snapshot(prepared: Path, tmp_path: P
     for step in range(1, 1000):
         path = tmp_path / "sr"
         shutil.copytree(prepared, path)
-        lived = killed_at(step, path, lambda sr: sr.snapshot(TRACKED, MADE))
+        lived = killed_at(step, path, lambda sr: sr.snapshot(TRACKED, fresh()))
         sr = attach(path)
         assert bits(sr.changed_blocks(OLDER, NEWER)) == {2}
         assert bits(sr.changed_blocks(OLDER, TRACKED)) >= {2, 5}

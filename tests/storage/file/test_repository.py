@@ -134,7 +134,7 @@ def test_running_disk_is_paused_around_the_split(path: Path) -> None:
     assert seen == [(disk, False), (disk, True)]
 
 
-def test_raw_disk_is_raw_and_has_no_snapshots(path: Path) -> None:
+def test_a_raw_disk_is_raw_until_it_is_split(path: Path) -> None:
     sr = attach(path)
     facts = sr.create(CreateVdi(new_uuid(), 2 * MIB, sm_config={"type": "raw"}))
     assert facts.sm_config["vdi_type"] == "raw"
@@ -142,10 +142,28 @@ def test_raw_disk_is_raw_and_has_no_snapshots(path: Path) -> None:
     backend = sr.attach(facts.location, True)
     assert isinstance(backend, FileBackend)
     assert backend.format == "raw"
-    with pytest.raises(Unsupported):
+    with pytest.raises(VdiInUse):
         sr.snapshot(facts.location, new_uuid())
+    with pytest.raises(Unsupported):
+        sr.clone(facts.location, new_uuid())
     sr.detach(facts.location)
     assert sr.resize(facts.location, 6 * MIB).virtual_size == 6 * MIB
+    parent = sr.snapshot(facts.location, new_uuid()).parent
+    assert sorted(each.suffix for each in path.glob(f"{facts.location}*")) == [".json", ".vhd"]
+    assert (path / f"{parent}.raw").stat().st_size == 6 * MIB
+
+
+def test_what_was_a_raw_disk_stays_hidden_when_nothing_depends_on_it(path: Path) -> None:
+    sr = attach(path)
+    raw = sr.create(CreateVdi(new_uuid(), 2 * MIB, sm_config={"type": "raw"})).location
+    clone = sr.clone(raw, new_uuid())
+    sr.detach_sr()
+    for name in (raw, clone.location):
+        (path / f"{name}.vhd").unlink()
+        (path / f"{name}.json").unlink()
+    again = attach(path)
+    assert again.scan().vdis == ()
+    assert not list(path.glob("*.raw"))
 
 
 def test_open_disk_cannot_be_destroyed(path: Path) -> None:

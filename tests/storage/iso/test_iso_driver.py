@@ -143,7 +143,7 @@ def test_password_of_a_share_is_nowhere_on_a_command_line() -> None:
     config = {"username": "DOM\\user", "cifspassword": "s3cret,x", "vers": "3.0"}
     source, options, environment = smb_mount("\\\\filer\\isos", config)
     assert source == "//filer/isos"
-    assert {"vers=3.0", "domain=DOM"} <= set(options)
+    assert {"vers=3.0", "domain=DOM", "iocharset=utf8"} <= set(options)
     assert not any("s3cret" in option for option in options)
     assert environment == {"USER": "user", "PASSWD": "s3cret,x"}
 
@@ -182,3 +182,8 @@ def test_vanished_directory_is_said(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfiguration) as caught:
         local(tmp_path / "images")
     assert caught.value.number == 226
+
+
+def test_names_on_a_share_are_in_the_character_set_that_was_asked_for() -> None:
+    _, options, _ = smb_mount("\\\\filer\\isos", {"options": "iocharset=cp850"})
+    assert [option for option in options if option.startswith("iocharset=")] == ["iocharset=cp850"]

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 
 from xapi.storage.lvm.volumes import device_name
 from xapi.system.command import CommandFailed, Completed
 
 EXTENT = 4 << 20
 END = 512
+PARTIAL = "  WARNING: Couldn't find device with uuid x.\n  Refusing activation of partial LV {}."
 
 
 @dataclass
@@ -28,6 +31,8 @@ class FakeVolume:
     tags: list[str] = field(default_factory=list)
     cut_off: bytes = b""
     read_only: bool = False
+    suspended: bool = False
+    missing: bool = False  # what it lies on
 
 
 @dataclass
@@ -41,17 +46,20 @@ class FakeGroup:
         return self.size - sum(volume.size for volume in self.volumes.values())
 
 
+def open_files() -> set[tuple[int, int]]:
+    """The files that this process has open, by device and inode."""
+    found = set()
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            status = os.stat(f"/proc/self/fd/{name}")
+            found.add((status.st_dev, status.st_ino))
+    return found
+
+
 def open_here(path: Path) -> bool:
     """Whether this process has a file open, by whatever name."""
-    wanted = os.stat(path)
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            found = os.stat(f"/proc/self/fd/{name}")
-        except OSError:
-            continue
-        if os.path.samestat(wanted, found):
-            return True
-    return False
+    status = os.stat(path)
+    return (status.st_dev, status.st_ino) in open_files()
 
 
 def copy_sparse(source: Path, target: Path) -> None:
@@ -74,19 +82,21 @@ def copy_sparse(source: Path, target: Path) -> None:
 class FakeLvm:
     """A Runner. Every command is kept in `calls`; with `fail_at`, the call of that number fails.
 
-    `around` is entered for each command.
+    `around` is entered for each command, and inside of that `beside`, which is told the command.
     """
 
     def __init__(self, root: Path, size: int = 1 << 40) -> None:
         self.root = root
         self.devices = root / "dev"
-        self.devices.mkdir()
-        (root / "data").mkdir()
+        self.devices.mkdir(exist_ok=True)
+        (root / "data").mkdir(exist_ok=True)
         self.size = size
         self.groups: dict[str, FakeGroup] = {}
         self.calls: list[tuple[str, ...]] = []
         self.fail_at = -1
         self.around: Callable[[], AbstractContextManager[object]] = nullcontext
+        self.beside: Callable[[Sequence[str]], AbstractContextManager[object]] = nullcontext
+        self.read_only = False  # whether the system says so of the devices
         self._made = 0
         self._left_behind: list[Path] = []
 
@@ -115,7 +125,7 @@ class FakeLvm:
         return str(path)
 
     def __call__(self, argv: Sequence[str]) -> Completed:
-        with self.around():
+        with self.around(), self.beside(argv):
             return self._run(argv)
 
     def _run(self, argv: Sequence[str]) -> Completed:
@@ -141,6 +151,20 @@ class FakeLvm:
 
     # Programs
 
+    def dmsetup(self, pairs: dict[str, str], options: list[str], names: list[str]) -> str:
+        assert options == ["resume"]
+        (found,) = (
+            volume
+            for group, known in self.groups.items()
+            for name, volume in known.volumes.items()
+            if device_name(group, name) == names[0]
+        )
+        found.suspended = False
+        return ""
+
+    def blockdev(self, pairs: dict[str, str], options: list[str], names: list[str]) -> str:
+        return f"{int(self.read_only)}\n"
+
     def pvs(self, pairs: dict[str, str], options: list[str], names: list[str]) -> str:
         rows = [
             {"pv_name": device, "vg_name": name, "vg_size": f"{group.size}B", "vg_free": f"{group.free}B"}
@@ -156,12 +180,19 @@ class FakeLvm:
 
     def lvs(self, pairs: dict[str, str], options: list[str], names: list[str]) -> str:
         rows = []
+        devices = set(os.listdir(self.devices / names[0]))
+        opened = open_files() if devices else set()
         for name, volume in self.groups[names[0]].volumes.items():
-            active = self.link(names[0], name).exists()
+            active = name in devices
             row = {"lv_name": name, "lv_size": f"{volume.size}B", "lv_tags": ",".join(volume.tags)}
-            used = active and open_here(self.link(names[0], name))
+            used = False
+            if active:
+                status = os.stat(self.link(names[0], name))
+                used = (status.st_dev, status.st_ino) in opened
             mode = "r" if volume.read_only else "w"
-            rows.append({**row, "lv_attr": f"-{mode}i-{'a' if active else '-'}{'o' if used else '-'}----"})
+            state = "s" if volume.suspended else "a" if active else "-"
+            partial = "p" if volume.missing else "-"
+            rows.append({**row, "lv_attr": f"-{mode}i-{state}{'o' if used else '-'}--{partial}-"})
         return json.dumps({"report": [{"lv": rows}]})
 
     def vgcreate(self, pairs: dict[str, str], options: list[str], names: list[str]) -> str:
@@ -237,6 +268,8 @@ class FakeLvm:
         group, name, volume = self._find(names[0])
         link = self.link(group, name)
         match pairs.get("--activate"):
+            case "y" if volume.missing:
+                raise ValueError(PARTIAL.format(names[0]))
             case "y":
                 if not link.exists():
                     os.link(volume.file, link)
@@ -255,3 +288,24 @@ class FakeLvm:
     def active(self) -> set[str]:
         """The names of all volumes that have a device."""
         return {path.name for path in self.devices.glob("VG_*/*")}
+
+
+class KeptLvm(FakeLvm):
+    """Keeps what it knows in a file, so that the next process that begins here finds it. Safe for threads."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir(exist_ok=True)
+        super().__init__(root)
+        self._turn = Lock()
+        self._file = root / "known"
+
+    def __call__(self, argv: Sequence[str]) -> Completed:
+        with self._turn:
+            if self._file.exists():
+                self.groups, self._made, self._left_behind = pickle.loads(self._file.read_bytes())
+            try:
+                return super().__call__(argv)
+            finally:
+                fresh = self._file.with_suffix(".new")
+                fresh.write_bytes(pickle.dumps((self.groups, self._made, self._left_behind)))
+                fresh.rename(self._file)

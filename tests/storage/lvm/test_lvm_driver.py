@@ -9,12 +9,12 @@ from xapi.storage.coalesce.collector import collect
 from xapi.storage.coalesce.interface import Collectable
 from xapi.storage.coalesce.plan import Wishes
 from xapi.storage.contract import MIB, content, new_uuid, write
-from xapi.storage.errors import InvalidConfiguration, SrExists, SrFull, SrUnavailable, StorageFailure
+from xapi.storage.errors import InvalidConfiguration, SrExists, SrFull, SrUnavailable, StorageFailure, VdiUnavailable
 from xapi.storage.interface import CreateVdi
 from xapi.storage.lvm.driver import LvmDriver
 from xapi.storage.lvm.metadata import Metadata
 from xapi.storage.lvm.repository import LvmSr
-from xapi.storage.lvm.volumes import empty_size, full_size
+from xapi.storage.lvm.volumes import RESET_TAG, empty_size, full_size
 from xapi.system.command import CommandFailed, Completed
 
 from .fake import FakeLvm
@@ -98,6 +98,73 @@ def test_a_raw_disk_holds_nothing_of_what_was_there(place: Place) -> None:
     grown = place.sr.resize(raw, 9 * MIB)
     assert grown.virtual_size >= 9 * MIB
     assert not any(content(place.sr, raw))
+
+
+def test_children_of_a_raw_disk_have_room_for_all_of_it(place: Place) -> None:
+    raw = place.disk(8 * MIB, type="raw")
+    taken = place.sr.snapshot(raw, new_uuid())
+    clone = place.sr.clone(taken.location, new_uuid()).location
+    assert place.volumes == {
+        "MGT": 4 << 20,
+        f"LV-{taken.parent}": 8 * MIB,
+        f"VHD-{raw}": full_size(8 * MIB),
+        f"VHD-{taken.location}": empty_size(),
+        f"VHD-{clone}": full_size(8 * MIB),
+    }
+    assert place.fake.groups[GROUP].volumes[f"LV-{taken.parent}"].tags == ["hidden"]
+    place.sr.attach(raw, False)
+    assert place.fake.active() == {f"VHD-{raw}", f"LV-{taken.parent}"}
+    counts = place.root / "state" / "refcount" / f"lvm-{SR}"
+    assert (counts / taken.parent).read_text() == "1 0\n"
+    place.sr.detach(raw)
+    assert place.fake.active() == set()
+
+
+def test_children_of_a_raw_disk_take_little_in_a_thin_sr(tmp_path: Path) -> None:
+    place = Place(tmp_path, allocation="thin")
+    raw = place.disk(64 * MIB, type="raw")
+    clone = place.sr.clone(raw, new_uuid())
+    assert place.volumes[f"LV-{clone.parent}"] == 64 * MIB
+    assert place.volumes[f"VHD-{raw}"] == place.volumes[f"VHD-{clone.location}"] == empty_size()
+    place.sr.attach(raw, False)
+    assert place.volumes[f"VHD-{raw}"] == full_size(64 * MIB)
+    place.sr.detach(raw)
+    assert place.volumes[f"VHD-{raw}"] <= empty_size()
+
+
+def test_a_raw_disk_is_grown_by_whole_extents_whatever_lies_on_it(place: Place) -> None:
+    raw = place.disk(2 * MIB, type="raw")
+    assert place.sr.find(raw).virtual_size == 4 * MIB
+    assert place.sr.resize(raw, 6 * MIB).virtual_size == 8 * MIB
+    place.sr.clone(raw, new_uuid())
+    assert place.sr.resize(raw, 10 * MIB).virtual_size == 12 * MIB
+
+
+def test_a_full_group_hinders_no_reset(place: Place) -> None:
+    disk = place.disk()
+    write(place.sr, disk, 0, b"kept" * 128)
+    place.sr.snapshot(disk, new_uuid())
+    write(place.sr, disk, 0, b"lost" * 128)
+    place.fake.groups[GROUP].size -= place.fake.groups[GROUP].free
+    place.sr.reset(disk)
+    assert content(place.sr, disk)[:512] == b"kept" * 128
+    assert place.fake.groups[GROUP].volumes[f"VHD-{disk}"].tags == []
+
+
+def test_a_disk_whose_reset_cannot_be_finished_is_not_used(place: Place) -> None:
+    disk, other = place.disk(), place.disk()
+    write(place.sr, disk, 0, b"kept" * 128)
+    place.sr.snapshot(disk, new_uuid())
+    write(place.sr, disk, 0, b"lost" * 128)
+    volume = place.fake.groups[GROUP].volumes[f"VHD-{disk}"]
+    volume.tags.append(RESET_TAG)
+    elsewhere = place.driver.attach(SR, {**place.config, "SRmaster": "false"}, {})
+    assert elsewhere.find(disk).missing
+    with pytest.raises(VdiUnavailable):
+        elsewhere.attach(disk, False)
+    assert not elsewhere.find(other).missing
+    assert content(place.sr, disk)[:512] == b"kept" * 128
+    assert volume.tags == []
 
 
 def test_the_metadata_volume_says_what_there_is(place: Place) -> None:

@@ -12,13 +12,23 @@ from xapi.storage.contract import CHECKS, Subject
 from xapi.storage.lvm.driver import LvmDriver
 from xapi.storage.lvm.volumes import group_name
 
+
+def device_mapper_answers() -> bool:
+    """The file alone proves nothing: packages make it wherever they are installed."""
+    try:
+        os.close(os.open("/dev/mapper/control", os.O_RDWR | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
 LACKING = (
     "only root may make devices"
     if os.geteuid() != 0
     else "LVM is not installed"
     if shutil.which("vgcreate") is None
     else "this kernel has no device mapper"
-    if not os.path.exists("/dev/mapper/control")
+    if not device_mapper_answers()
     else ""
 )
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(LACKING), reason=LACKING or "nothing lacks")]

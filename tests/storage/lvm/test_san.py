@@ -69,6 +69,18 @@ def test_the_session_lasts_as_long_as_the_sr_is_attached(tmp_path: Path) -> None
     assert san.sessions == []
 
 
+def test_udev_that_comes_to_no_end_hinders_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    san, driver = iscsi(tmp_path)
+    uuid = new_uuid()
+    driver.create(uuid, CONFIG, 0, "user", {})
+    asked = len(san.calls)
+    driver.attach(uuid, CONFIG, {}).detach_sr()
+    settle = next(number for number, argv in enumerate(san.calls[asked:], 1) if argv[0] == "udevadm")
+    san.fail_at = len(san.calls) + settle
+    driver.attach(uuid, CONFIG, {}).detach_sr()
+    assert "udev does not come to an end" in caplog.text and san.sessions == []
+
+
 def test_a_password_is_shown_to_the_target_and_never_in_an_error(tmp_path: Path) -> None:
     san, driver = iscsi(tmp_path, "open sesame")
     with pytest.raises(StorageFailure) as caught:

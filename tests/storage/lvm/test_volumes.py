@@ -8,6 +8,7 @@ from xapi.storage.interface import StorageFailure
 from xapi.storage.lvm import commands
 from xapi.storage.lvm.volumes import (
     EXTENT,
+    HIDDEN_TAG,
     Group,
     Volume,
     empty_size,
@@ -124,7 +125,7 @@ def test_options_end_before_the_names() -> None:
         commands.resize_volume(group, name, EXTENT),
         commands.activate_volume(group, name),
         commands.deactivate_volume(group, name),
-        commands.hide_volume(group, name, hidden=True),
+        commands.tag_volume(group, name, HIDDEN_TAG, present=True),
     ):
         names = argv[argv.index("--") + 1 :]
         assert names

@@ -47,6 +47,18 @@ def test_data_runs_cover_the_range(file):
     assert list(file.data_runs(0, 0)) == []
 
 
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EOPNOTSUPP, errno.EIO])
+def test_where_nobody_knows_of_holes_everything_is_data(tmp_path, monkeypatch, number):
+    def seek(descriptor, offset, whence):
+        raise OSError(number, os.strerror(number))
+
+    made = RealFile.create(str(tmp_path / "f"))
+    made.truncate(1 << 20)
+    monkeypatch.setattr(os, "lseek", seek)
+    assert list(made.data_runs(4096, 8192)) == [(4096, 8192, True)]
+    made.close()
+
+
 def test_a_new_hole_is_seen_when_runs_are_forgotten(tmp_path):
     file = RealFile.create(str(tmp_path / "f"))
     file.pwrite(b"x" * (1 << 20), 0)

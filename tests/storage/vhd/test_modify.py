@@ -80,6 +80,20 @@ def test_a_path_too_long_for_its_locators_needs_a_journal(store):
     assert check(store.open("/sr/child.vhd")) == []
 
 
+def test_a_parent_with_a_shorter_name_changes_one_sector_of_the_header(store):
+    for old, new in (("/sr/a.vhd", "/sr/VHD-a"), ("/sr/c.raw", "/sr/LV-c")):
+        store.files[new] = store.files.pop(old)
+    named = Parent("/sr/VHD-a", 8 * BLOCK, Vhd.open(store.open("/sr/VHD-a")).footer.unique_id)
+    create_child(store.create("/sr/child.vhd"), named, block_size=BLOCK)
+    before = bytes(store.files["/sr/child.vhd"][512:1536])
+    set_parent(Vhd.open(store.open("/sr/child.vhd"), writable=True), Parent("/sr/LV-c", 8 * BLOCK))
+    after = bytes(store.files["/sr/child.vhd"][512:1536])
+    assert before[:512] != after[:512]
+    assert before[512:] == after[512:]
+    assert seen(store) == "c"
+    assert check(store.open("/sr/child.vhd")) == []
+
+
 def test_names_that_no_header_can_hold(store):
     with pytest.raises(InvalidName):
         create_child(store.create("/sr/n"), Parent(f"/sr/{'n' * 257}", BLOCK, uuid.uuid4()))

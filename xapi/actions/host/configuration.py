@@ -83,8 +83,21 @@ def set_iscsi_iqn(ctx: Context, host: Ref[Host], value: str) -> None:
 
 @implements(api.set_multipathing, runs_on="host")
 def set_multipathing(ctx: Context, host: Ref[Host], value: bool) -> None:
-    """Say whether block storage is reached over several paths."""
+    """Say whether block storage is reached over several paths; an SR that is plugged stays as it is until it is not."""
     _set_with_note(ctx, host, "multipathing", value, "true" if value else "false")
+
+
+def fields_told_by(other_config: Mapping[str, str]) -> dict[str, object]:
+    """The fields that a host's notes set too: clients older than the fields, and some that are not, write the notes.
+
+    A note that is removed, or means nothing, leaves its field as it is.
+    """
+    fields: dict[str, object] = {}
+    if other_config.get("iscsi_iqn"):
+        fields["iscsi_iqn"] = other_config["iscsi_iqn"]
+    if other_config.get("multipathing") in ("true", "false"):
+        fields["multipathing"] = other_config["multipathing"] == "true"
+    return fields
 
 
 def _set_with_note(ctx: Context, host: Ref[Host], field: str, value: object, note: str) -> None:

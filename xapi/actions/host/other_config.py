@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from xapi.actions.attach_networks import networking
+from xapi.actions.host.configuration import fields_told_by
 from xapi.datamodel.classes import Host
 from xapi.datamodel.errors import INVALID_VALUE, MAP_DUPLICATE_KEY
 from xapi.datamodel.model import Ref
@@ -27,7 +28,7 @@ def _store(ctx: Context, host: Ref[Host], wanted: Mapping[str, str]) -> None:
         except InvalidNetworkConfiguration as problem:
             raise INVALID_VALUE(FIELD, str(problem)) from problem
     with ctx.transaction() as transaction:
-        transaction.update(Host, host, other_config=wanted)
+        transaction.update(Host, host, other_config=wanted, **fields_told_by(wanted))
 
 
 @overrides("host.set_other_config")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xapi.datamodel.classes import Host
 from xapi.datamodel.classes import pool_messages as api
 from xapi.datamodel.classes.pool import HelloReturn
-from xapi.datamodel.errors import HA_IS_ENABLED, NOT_IMPLEMENTED, OPERATION_NOT_ALLOWED
+from xapi.datamodel.errors import HA_IS_ENABLED, HA_NOT_ENABLED, NOT_IMPLEMENTED, OPERATION_NOT_ALLOWED
 from xapi.datamodel.model import Ref
 from xapi.dispatch.authorise import AUDIT
 from xapi.dispatch.context import Context
@@ -38,6 +38,14 @@ def designate_new_master(ctx: Context, host: Ref[Host]) -> None:
     """Leave things as they are when the host is the coordinator already."""
     if host != ctx.pool.master:
         raise NOT_IMPLEMENTED("pool.designate_new_master")
+
+
+@implements(api.disable_ha)
+def disable_ha(ctx: Context) -> None:
+    """Say that high availability is off already, as clients expect who turn everything off in an emergency."""
+    if not ctx.pool.ha_enabled:
+        raise HA_NOT_ENABLED()
+    raise NOT_IMPLEMENTED("pool.disable_ha")
 
 
 @implements(api.recover_slaves)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 
 from xapi.actions.sr.contents import note_scan
+from xapi.actions.sr.paths import forget_paths, found_paths, note_paths
 from xapi.actions.storage_repositories import StorageRepositories
 from xapi.datamodel.classes import PBD, SR
 from xapi.datamodel.failure import Failure
@@ -33,8 +34,10 @@ def attach_and_scan(database: Database, repositories: StorageRepositories, pbd: 
             undo.callback(repositories.detach, sr)
         _keep_names(database, sr, handle)
         found = _scanned(sr, handle)
+        paths = found_paths(repositories, sr.type, sr.uuid)
         with database.transaction() as transaction:
             transaction.update(PBD, pbd, currently_attached=True)
+            note_paths(transaction, pbd, paths)
             if found is not None:
                 note_scan(transaction, sr.ref, found)
         undo.pop_all()
@@ -71,3 +74,5 @@ def plug_at_start(database: Database, repositories: StorageRepositories, pbds: I
                 attach_and_scan(database, repositories, ref)
         except (Failure, StorageFailure) as error:
             LOG.error("PBD %s cannot be plugged: %s", pbd.uuid, error)
+            with database.transaction() as transaction:
+                forget_paths(transaction, ref)

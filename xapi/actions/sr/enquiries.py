@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from typing import Final
 
 from xapi.actions.sr.work import repositories_of
-from xapi.actions.storage_repositories import revealed
+from xapi.actions.storage_repositories import SECRET_SUFFIX
 from xapi.datamodel.classes import PBD, SM, SR, VDI, Host, HostMetrics, ProbeResult, SrStat
 from xapi.datamodel.classes import sr as api
 from xapi.datamodel.classes.sr_stat import SrHealth
@@ -37,8 +38,9 @@ def probe(
     ctx: Context, host: Ref[Host], device_config: Map[str, str], type: str, sm_config: Map[str, str] = NOTHING
 ) -> str:
     """What a driver finds with settings that may be incomplete, as its XML."""
-    driver = repositories_of(ctx).driver(type.lower())
-    return driver.probe(revealed(ctx.db, device_config), sm_config)
+    repositories = repositories_of(ctx)
+    driver = repositories.driver(type.lower())
+    return driver.probe(repositories.settings(ctx.db, driver.type.name, host, device_config), sm_config)
 
 
 @implements(api.probe_ext, runs_on="host")
@@ -46,13 +48,19 @@ def probe_ext(
     ctx: Context, host: Ref[Host], device_config: Map[str, str], type: str, sm_config: Map[str, str] = NOTHING
 ) -> tuple[ProbeResult, ...]:
     """What a driver finds with settings that may be incomplete, as values."""
-    driver = repositories_of(ctx).driver(type.lower())
-    return tuple(_result(found) for found in driver.probe_ext(revealed(ctx.db, device_config), sm_config))
+    repositories = repositories_of(ctx)
+    driver = repositories.driver(type.lower())
+    settings = repositories.settings(ctx.db, driver.type.name, host, device_config)
+    added = settings.keys() - device_config.keys()
+    secrets = {key: value for key, value in device_config.items() if key.endswith(SECRET_SUFFIX)}
+    return tuple(_result(found, added, secrets) for found in driver.probe_ext(settings, sm_config))
 
 
-def _result(found: storage.ProbeResult) -> ProbeResult:
+def _result(found: storage.ProbeResult, added: Set[str], secrets: Mapping[str, str]) -> ProbeResult:
+    """A finding with the settings that lead to it, as a client gives them: without what only a driver is told."""
     sr = _stat(found.sr) if found.sr is not None else None
-    return ProbeResult((NULL, dict(found.configuration), found.complete, sr, dict(found.extra_info)))
+    given = {key: value for key, value in found.configuration.items() if key not in added}
+    return ProbeResult((NULL, {**given, **secrets}, found.complete, sr, dict(found.extra_info)))
 
 
 def _stat(found: storage.SrStat) -> SrStat:

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from xapi.actions.pbd import check_device_config, drop_pbd, drop_secrets, with_own_secrets
 from xapi.actions.sr.contents import drop_disk, note_scan
+from xapi.actions.sr.paths import found_paths, note_paths
 from xapi.actions.sr.work import repositories_of, undoing, working_on_sr
-from xapi.actions.storage_repositories import revealed
 from xapi.datamodel.classes import PBD, SR, VDI, VM, Host, Pool
 from xapi.datamodel.classes import sr as api
 from xapi.datamodel.classes.sr import StorageOperations
@@ -108,7 +108,7 @@ def create(
     check_device_config(device_config)
     identifier, kind = str(uuids.uuid4()), content_type or driver.type.content_type
     with ExitStack() as undo:
-        settings = revealed(ctx.db, device_config)
+        settings = repositories.settings(ctx.db, driver.type.name, host, device_config)
         kept = driver.create(identifier, settings, physical_size, kind, sm_config)
         LOG.info("SR %s of type %s was made; if nothing more is heard of it, it can be introduced", identifier, type)
         handle = repositories.open(identifier, driver.type.name, settings, kept)
@@ -117,6 +117,7 @@ def create(
         if "SR_UPDATE" in driver_features(ctx.db, driver.type.name):
             handle.update_sr(name_label, name_description)
         found = handle.scan()
+        paths = found_paths(repositories, driver.type.name, identifier)
         with ctx.transaction() as transaction:
             made = _introduced(
                 transaction,
@@ -129,7 +130,7 @@ def create(
                 sm_config=dict(kept),
             )
             note_scan(transaction, made, found)
-            _make_pbds(transaction, made, host, device_config, shared)
+            note_paths(transaction, _make_pbds(transaction, made, host, device_config, shared), paths)
             repositories.adopt(handle)
             undo.callback(repositories.forget, transaction.get(SR, made))
         undo.pop_all()
@@ -138,12 +139,14 @@ def create(
 
 def _make_pbds(
     transaction: Transaction, sr: Ref[SR], here: Ref[Host], device_config: Mapping[str, str], shared: bool
-) -> None:
-    transaction.create(PBD, host=here, SR=sr, device_config=dict(device_config), currently_attached=True)
+) -> Ref[PBD]:
+    """Make the PBDs of a new SR, and answer that of the host that has it attached."""
+    made = transaction.create(PBD, host=here, SR=sr, device_config=dict(device_config), currently_attached=True)
     for row in transaction.all(Host) if shared else ():
         if row.ref != here:
             own = with_own_secrets(transaction, device_config)
             transaction.create(PBD, host=row.ref, SR=sr, device_config=own)
+    return made
 
 
 @implements(api.make, runs_on="host")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from xapi.actions.vm.alerts import VmAlert
 from xapi.actions.vm.domain_config import domain_config
-from xapi.actions.vm.domains import has_domain, mark_halted, mark_running, perform
+from xapi.actions.vm.domains import has_domain, mark_halted, mark_running_again, mark_suspended, perform
 from xapi.actions.vm.placement import assert_can_boot
 from xapi.actions.vm.suspend import SUSPEND_SECONDS, image_file, store_image
 from xapi.datamodel.classes import SR, VBD, VDI, VGPU, VIF, VM, GPUGroup, Host, Network
@@ -55,17 +55,18 @@ def pool_migrate(ctx: Context, vm: Ref[VM], host: Ref[Host], options: Mapping[st
         finally:
             if not arrived and not has_domain(ctx, vm):
                 _keep_memory(ctx, row, path)
-    mark_running(ctx, vm, row.power_state, VmAlert.MIGRATED)
+    mark_running_again(ctx, vm, row.power_state, VmAlert.MIGRATED)
 
 
 def _keep_memory(ctx: Context, row: VM, path: Path) -> None:
     """Let a VM that could not be built anew be suspended, if its memory finds a place; else it is halted."""
-    image: str = NULL
     try:
         image = store_image(ctx, row, path)
     except Failure as failure:
         LOG.error("the memory of VM %s is lost, as it could not be stored: %s", row.uuid, failure)
-    mark_halted(ctx, row.ref, VmPowerState.HALTED if image == NULL else VmPowerState.SUSPENDED, image)
+        mark_halted(ctx, row.ref)
+        return
+    mark_suspended(ctx, row, image)
 
 
 @implements(api.restart_device_models)

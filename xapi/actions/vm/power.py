@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from xapi.actions.vm.alerts import VmAlert, tell
 from xapi.actions.vm.domain_config import domain_config
-from xapi.actions.vm.domains import has_domain, mark_halted, mark_running, perform
+from xapi.actions.vm.domains import has_domain, mark_halted, mark_running, mark_running_again, note_agent, perform
 from xapi.actions.vm.placement import assert_can_boot, suitable_host
 from xapi.datamodel.classes import VM, Host
 from xapi.datamodel.classes import vm_messages as api
@@ -53,9 +53,11 @@ def pause(ctx: Context, vm: Ref[VM]) -> None:
 
 @implements(api.unpause, occupies=VmOperations.UNPAUSE)
 def unpause(ctx: Context, vm: Ref[VM]) -> None:
-    """Let a paused VM go on."""
+    """Let a paused VM go on; what its guest says already is known when the call returns, as after a start."""
     perform(ctx, plan.unpause(ctx.db.get(VM, vm).uuid))
     _set_power(ctx, vm, VmPowerState.RUNNING, VmAlert.UNPAUSED)
+    with suppress(NoSuchDomain):  # it may have stopped at once
+        note_agent(ctx, vm)
 
 
 def _set_power(ctx: Context, vm: Ref[VM], state: VmPowerState, alert: VmAlert) -> None:
@@ -117,7 +119,7 @@ def clean_reboot(ctx: Context, vm: Ref[VM]) -> None:
     """Ask the guest to reboot, and build its domain anew when it has."""
     config = domain_config(ctx.db, ctx.db.get(VM, vm), devices=True)
     perform_or_halt(ctx, vm, plan.reboot_clean(config, config, SHUTDOWN_SECONDS))
-    mark_running(ctx, vm, VmPowerState.RUNNING, VmAlert.REBOOTED)
+    mark_running_again(ctx, vm, VmPowerState.RUNNING, VmAlert.REBOOTED)
 
 
 @implements(api.hard_reboot, occupies=VmOperations.HARD_REBOOT)
@@ -132,7 +134,7 @@ def rebuild_domain(ctx: Context, vm: Ref[VM], alert: VmAlert = VmAlert.RESET) ->
     _cancel_others(ctx, row)
     config = domain_config(ctx.db, row, devices=True)
     perform_or_halt(ctx, vm, plan.reboot_hard(config, config))
-    mark_running(ctx, vm, VmPowerState.RUNNING, alert)
+    mark_running_again(ctx, vm, VmPowerState.RUNNING, alert)
 
 
 def perform_or_halt(ctx: Context, vm: Ref[VM], wanted: plan.Plan) -> None:

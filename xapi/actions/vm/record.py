@@ -38,6 +38,7 @@ from xapi.datamodel.errors import (
     INVALID_VALUE,
     MAP_DUPLICATE_KEY,
     OPERATION_NOT_ALLOWED,
+    VDI_IN_USE,
     VM_BIOS_STRINGS_ALREADY_SET,
     VM_IS_PART_OF_AN_APPLIANCE,
 )
@@ -79,7 +80,11 @@ def domain_type_for(policy: str) -> DomainType:
 
 @creates(VM)
 def create(ctx: Context, values: dict[str, Any]) -> Ref[VM]:
-    """Make a halted VM without devices; amounts that contradict one another are only refused when it starts."""
+    """Make a VM without devices; amounts that contradict one another are only refused when it starts.
+
+    It is halted, or suspended if its values say so and name the disk with its memory, as a restored backup does; a disk
+    with another VM's memory is refused with VDI_IN_USE.
+    """
     for name in MEMORY_FIELDS:
         if not 0 <= values.get(name, 0) <= MOST_MEMORY:
             raise INVALID_VALUE(name, values[name])
@@ -90,8 +95,12 @@ def create(ctx: Context, values: dict[str, Any]) -> Ref[VM]:
         assert_not_negative(name, values.get(name, 0))
     with ctx.transaction() as transaction:
         fields = {name: checked(transaction.find, VM.field_named[name].type, value) for name, value in values.items()}
-        fields["power_state"] = VmPowerState.HALTED
-        fields["suspend_VDI"] = NULL
+        image = fields.get("suspend_VDI", NULL)
+        suspended = fields.get("power_state") is VmPowerState.SUSPENDED and image != NULL
+        if suspended and any(vm.suspend_VDI == image for vm in transaction.all(VM)):
+            raise VDI_IN_USE(image, "create")
+        fields["power_state"] = VmPowerState.SUSPENDED if suspended else VmPowerState.HALTED
+        fields["suspend_VDI"] = image if suspended else NULL
         fields["other_config"] = {"mac_seed": str(uuid.uuid4()), **fields.get("other_config", {})}
         if fields.get("domain_type", DomainType.UNSPECIFIED) == DomainType.UNSPECIFIED:
             fields["domain_type"] = domain_type_for(fields.get("HVM_boot_policy", ""))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from xapi.actions.storage_repositories import StorageRepositories
 from xapi.actions.vm.alerts import VmAlert
-from xapi.actions.vm.copies import clone_disk, discard_disk, remove_disk
+from xapi.actions.vm.copies import clone_disk, remove_disk
 from xapi.actions.vm.domain_config import domain_config
-from xapi.actions.vm.domains import mark_halted, mark_running, perform
+from xapi.actions.vm.domains import mark_running, mark_suspended, perform
 from xapi.actions.vm.placement import assert_can_boot, suitable_host
 from xapi.actions.vm.snapshot import remove_snapshot, take_snapshot
 from xapi.datamodel.classes import SR, VDI, VM, Host
@@ -125,7 +125,7 @@ def suspend(ctx: Context, vm: Ref[VM]) -> None:
             if not completed:
                 for vdi in stored:
                     remove_disk(ctx, vdi)
-    mark_halted(ctx, vm, VmPowerState.SUSPENDED, stored[0], VmAlert.SUSPENDED)
+    mark_suspended(ctx, row, stored[0], VmAlert.SUSPENDED)
 
 
 @implements(api.resume, occupies=VmOperations.RESUME)
@@ -152,7 +152,6 @@ def resume_from_image(ctx: Context, vm: Ref[VM], host: Ref[Host], paused: bool) 
         fetch_image(ctx, row.suspend_VDI, path)
         perform(ctx, plan.resume(config, FileBackend(str(path)), paused))
     mark_running(ctx, vm, VmPowerState.PAUSED if paused else VmPowerState.RUNNING, VmAlert.RESUMED)
-    discard_disk(ctx, row.suspend_VDI)
 
 
 @implements(api.checkpoint, occupies=VmOperations.CHECKPOINT)

@@ -8,7 +8,7 @@ import stat
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
 from xapi.cli.vhd_util.failure import CommandFailed, fail, failing
 from xapi.storage.vhd.chain import Chain, open_parent
@@ -22,6 +22,7 @@ from xapi.storage.vhd.layout import SECTOR, DiskType, rounded_size
 from xapi.storage.vhd.modify import kill_data, set_marker, set_parent, set_physical_size
 from xapi.storage.vhd.parents import Parent, canonical_path, describe_parent
 from xapi.storage.vhd.resize import grow, largest_size
+from xapi.system.undo import on_failure
 
 MIB = 1 << 20
 
@@ -47,14 +48,11 @@ def new_file(name: str) -> Iterator[RealFile]:
     """Make an empty file, or take the block device of that name; a file is removed again on failure."""
     there = os.path.exists(name) and stat.S_ISBLK(os.stat(name).st_mode)
     file = RealFile.create(name, exclusive=False)
-    try:
-        yield file
-    except BaseException:
+    with ExitStack() as stack:
+        stack.callback(file.close)
         if not there:
-            os.unlink(name)
-        raise
-    finally:
-        file.close()
+            stack.enter_context(on_failure(os.unlink, name))
+        yield file
 
 
 def create(options: Namespace) -> None:

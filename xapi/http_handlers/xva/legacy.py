@@ -103,49 +103,48 @@ def _vm(identity: str, element: etree._Element, disks: Mapping[str, ExportedObje
     hvm = hacks is None or hacks.get("is_hvm", "true").lower() == "true"
     old_windows = (config.get("distrib"), config.get("distrib_version")) == OLD_WINDOWS
     modern = "false" if old_windows else "true"
-    made = [
-        ExportedObject(
-            "VM",
-            identity,
-            {
-                "name_label": _text(element, "label") + " import",
-                "name_description": _text(element, "shortdesc"),
-                "memory_static_max": memory,
-                "memory_static_min": str(min(LEAST_MEMORY, int(memory))),
-                "VCPUs_max": count,
-                "VCPUs_at_startup": count,
-                "actions_after_shutdown": "destroy",
-                "actions_after_reboot": "restart",
-                "actions_after_crash": "destroy",
-                "HVM_boot_policy": "BIOS order" if hvm else "",
-                "HVM_boot_params": {"order": "cd"} if hvm else {},
-                "PV_bootloader": "pygrub",
-                "PV_legacy_args": "" if hacks is None else str(hacks.get("kernel_boot_cmdline", "")),
-                "platform": {"acpi": modern, "apic": modern, "nx": "false", "pae": "true"},
-            },
-        )
-    ]
-    for number, drive in enumerate(element.iterfind("vbd")):
-        disk = disks.get(_attribute(drive, "vdi"))
-        if disk is None:
-            raise BadArchive(f"a drive has the disk {drive.get('vdi')!r}, which is not in the archive")
-        made.append(
-            ExportedObject(
-                "VBD",
-                f"{identity} drive {number}",
-                {
-                    "VM": identity,
-                    "VDI": disk.id,
-                    "userdevice": _attribute(drive, "device"),
-                    "bootable": (drive.get("function") or "").lower() == "root",
-                    "mode": "RO" if (drive.get("mode") or "").lower() == "r" else "RW",
-                    "type": "Disk",
-                    "other_config": {"owner": ""},
-                    "unpluggable": disk.snapshot["type"] != "system",
-                },
-            )
-        )
-    return made
+    vm = ExportedObject(
+        "VM",
+        identity,
+        {
+            "name_label": _text(element, "label") + " import",
+            "name_description": _text(element, "shortdesc"),
+            "memory_static_max": memory,
+            "memory_static_min": str(min(LEAST_MEMORY, int(memory))),
+            "VCPUs_max": count,
+            "VCPUs_at_startup": count,
+            "actions_after_shutdown": "destroy",
+            "actions_after_reboot": "restart",
+            "actions_after_crash": "destroy",
+            "HVM_boot_policy": "BIOS order" if hvm else "",
+            "HVM_boot_params": {"order": "cd"} if hvm else {},
+            "PV_bootloader": "pygrub",
+            "PV_legacy_args": "" if hacks is None else str(hacks.get("kernel_boot_cmdline", "")),
+            "platform": {"acpi": modern, "apic": modern, "nx": "false", "pae": "true"},
+        },
+    )
+    drives = (_drive(identity, number, drive, disks) for number, drive in enumerate(element.iterfind("vbd")))
+    return [vm, *drives]
+
+
+def _drive(vm: str, number: int, element: etree._Element, disks: Mapping[str, ExportedObject]) -> ExportedObject:
+    disk = disks.get(_attribute(element, "vdi"))
+    if disk is None:
+        raise BadArchive(f"a drive has the disk {element.get('vdi')!r}, which is not in the archive")
+    return ExportedObject(
+        "VBD",
+        f"{vm} drive {number}",
+        {
+            "VM": vm,
+            "VDI": disk.id,
+            "userdevice": _attribute(element, "device"),
+            "bootable": (element.get("function") or "").lower() == "root",
+            "mode": "RO" if (element.get("mode") or "").lower() == "r" else "RW",
+            "type": "Disk",
+            "other_config": {"owner": ""},
+            "unpluggable": disk.snapshot["type"] != "system",
+        },
+    )
 
 
 class ChunkStream:

@@ -4,9 +4,7 @@ Sockets listen in a private directory of short name, because a socket's path has
 read, or reads slowly, holds up anybody else, and each has only so many bytes waiting.
 """
 
-import contextlib
 import logging
-import os
 import selectors
 import socket
 import tempfile
@@ -18,6 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from xapi.hypervisor.rfb.errors import ProtocolError
+from xapi.system.waking_selector import WakingSelector
 
 LOG = logging.getLogger(__name__)
 CONTROL_DOMAIN = "00000000-0000-0000-0000-000000000000"
@@ -105,9 +104,8 @@ class ConsoleService:
         self._lock = threading.Lock()
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         self._listeners: dict[Hashable, _Listener] = {}
-        self._selector: selectors.BaseSelector | None = None
+        self._selector: WakingSelector | None = None
         self._thread: threading.Thread | None = None
-        self._wake_out, self._wake_in = -1, -1
         self._gone: set[Hashable] = set()
         self._heard: set[_Heard] = set()
         self._looking: set[_Listener] = set()
@@ -141,15 +139,16 @@ class ConsoleService:
                 raise ConsoleClosed("the consoles were closed")
             heard = _Heard(source, keys)
             self._heard.add(heard)
-            self._started().register(source.fileno(), selectors.EVENT_READ, heard)
-            self._wake()
+            selector = self._started()
+            selector.register(source.fileno(), selectors.EVENT_READ, heard)
+            selector.wake()
 
     def hang_up(self, keys: set[Hashable]) -> None:
         """Close these consoles, with everybody who looks at them."""
         with self._lock:
             if self._selector is not None and not self._closing:
                 self._gone |= keys
-                self._wake()
+                self._selector.wake()
 
     def close(self) -> None:
         """Hang up everywhere and end the thread."""
@@ -158,8 +157,8 @@ class ConsoleService:
                 return
             self._closing = True
             thread = self._thread
-            if thread is not None:
-                self._wake()
+            if self._selector is not None:
+                self._selector.wake()
         if thread is not None:
             thread.join()
 
@@ -177,22 +176,16 @@ class ConsoleService:
             raise ConsoleClosed(f"{path}: {error.strerror}") from error
         listener = self._listeners[key] = _Listener(key, make, path, listening)
         selector.register(listening, selectors.EVENT_READ, listener)
-        self._wake()
+        selector.wake()
         return path
 
-    def _started(self) -> selectors.BaseSelector:
+    def _started(self) -> WakingSelector:
         if self._selector is None:
             self._directory = tempfile.TemporaryDirectory(prefix="xapi-consoles-")
-            self._wake_out, self._wake_in = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-            self._selector = selectors.DefaultSelector()
-            self._selector.register(self._wake_out, selectors.EVENT_READ, None)
+            self._selector = WakingSelector()
             self._thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
             self._thread.start()
         return self._selector
-
-    def _wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # a full pipe wakes just as well
-            os.write(self._wake_in, b"!")
 
     # ------------------------------------------------------------------------------------- on the serving thread
 
@@ -204,9 +197,7 @@ class ConsoleService:
             happened = selector.select(max(0.0, due - time.monotonic()) if self._looking else None)
             stirred: set[_Listener] = set()
             for key, ready in happened:
-                if key.data is None:
-                    os.read(self._wake_out, _CHUNK)
-                elif isinstance(key.data, _Listener):
+                if isinstance(key.data, _Listener):
                     self._accept(selector, key.data)
                 elif isinstance(key.data, _Heard):
                     stirred |= self._hear(selector, key.data)
@@ -225,8 +216,6 @@ class ConsoleService:
         for heard in self._heard:  # those that no console shows
             heard.source.close()
         selector.close()
-        os.close(self._wake_out)
-        os.close(self._wake_in)
         if self._directory is not None:
             self._directory.cleanup()
 

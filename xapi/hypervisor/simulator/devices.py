@@ -28,6 +28,7 @@ from xapi.hypervisor.interface import (
 from xapi.hypervisor.simulator.domain import Domain
 from xapi.hypervisor.simulator.guests import Guests
 from xapi.hypervisor.simulator.machine import Machine
+from xapi.system.undo import on_failure
 
 MOST_DISKS = 255
 MOST_NICS = 16
@@ -96,12 +97,13 @@ class SimulatedDevices:
         self._machine.strike("held_disk", uuid, device)
         with self._machine.changing():
             before = self._machine.domain_in(uuid, *_LIVE).disk(device)
-        try:
-            yield lambda source: self._set_source(uuid, device, source)
-        except BaseException:
+
+        def put_back() -> None:
             with suppress(NoSuchDomain, NoSuchDevice, WrongPower):  # whoever is gone needs no drive
                 self._set_source(uuid, device, before.source)
-            raise
+
+        with on_failure(put_back):
+            yield lambda source: self._set_source(uuid, device, source)
 
     def _set_source(self, uuid: str, device: str, source: DiskSource) -> None:
         with self._machine.changing():

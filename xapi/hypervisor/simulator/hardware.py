@@ -11,6 +11,7 @@ from xapi.hypervisor.interface import (
 )
 from xapi.hypervisor.simulator.domains import overhead_of
 from xapi.hypervisor.simulator.machine import HYPERVISOR_MEMORY, Machine
+from xapi.hypervisor.simulator.settings import SimulatorConfig
 
 _VENDOR, _MODEL_NAME, _SPEED = "GenuineIntel", "Simulated CPU @ 2.50GHz", 2500
 _FLAGS = (
@@ -50,9 +51,8 @@ class SimulatedHost:
         return overhead_of(config)
 
 
-def _facts(machine: Machine) -> HostFacts:
-    config = machine.config
-    cpu_info = {
+def _cpu_info(config: SimulatorConfig) -> dict[str, str]:
+    return {
         "cpu_count": str(config.cpus),
         "socket_count": str(config.sockets),
         "threads_per_core": str(config.threads_per_core),
@@ -69,13 +69,30 @@ def _facts(machine: Machine) -> HostFacts:
         "features_hvm_host": _FEATURES_HOST,
         "features_pv_host": _FEATURES_PV,
     }
+
+
+def _bios_strings(config: SimulatorConfig) -> dict[str, str]:
+    return {
+        "bios-vendor": "Simulator",
+        "bios-version": "1.0",
+        "system-manufacturer": "Simulator",
+        "system-product-name": "Simulated machine",
+        "system-version": "1.0",
+        "system-serial-number": f"SIM{config.seed:08d}",
+        "oem-1": "Simulator",
+        "hp-rombios": "",
+    }
+
+
+def _facts(machine: Machine) -> HostFacts:
+    config = machine.config
     cpus = tuple(
         CpuFacts(number, _VENDOR, _SPEED, _MODEL_NAME, 6, 85, "7", _FLAGS, _OLD_FEATURES)
         for number in range(config.cpus)
     )
     return HostFacts(
         cpus=cpus,
-        cpu_info=cpu_info,
+        cpu_info=_cpu_info(config),
         memory_total=config.memory,
         memory_overhead=HYPERVISOR_MEMORY,
         control_domain_memory=config.control_domain_memory,
@@ -84,16 +101,7 @@ def _facts(machine: Machine) -> HostFacts:
         hypervisor_version="4.17.5",
         capabilities=CAPABILITIES,
         boot_time=datetime.fromtimestamp(machine.boot_time, UTC),
-        bios_strings={
-            "bios-vendor": "Simulator",
-            "bios-version": "1.0",
-            "system-manufacturer": "Simulator",
-            "system-product-name": "Simulated machine",
-            "system-version": "1.0",
-            "system-serial-number": f"SIM{config.seed:08d}",
-            "oem-1": "Simulator",
-            "hp-rombios": "",
-        },
+        bios_strings=_bios_strings(config),
         pci_devices=(
             PciDevice(
                 "0000:00:02.0", "0300", "VGA compatible controller", "1234", "Simulator", "1111", "Simulated graphics"

@@ -34,6 +34,7 @@ from xapi.hypervisor.simulator.journal import SMALLEST_LIMIT, Journal
 from xapi.hypervisor.simulator.settings import MIB, SimulatorConfig
 from xapi.hypervisor.simulator.timers import Sleep, Timers
 from xapi.system.clock import Clock
+from xapi.system.undo import on_failure
 
 HYPERVISOR_MEMORY = 128 * MIB
 _FORMAT = 1
@@ -72,11 +73,8 @@ class Machine:
         self._waiters: dict[str, list[threading.Event]] = {}
         self._used = 0
         self._journal = Journal(directory, journal_limit)
-        try:
+        with on_failure(self._journal.close):
             self._replay()
-        except BaseException:
-            self._journal.close()
-            raise
 
     # ------------------------------------------------------------------------------------------------ reading
 

@@ -42,6 +42,7 @@ from xapi.network.rules import cards_of, check_uplink, root_of, users_of
 from xapi.network.simulator.faults import Wishes
 from xapi.network.simulator.journal import Journal
 from xapi.network.simulator.settings import NetworkSimulatorConfig
+from xapi.system.undo import on_failure
 
 LEASES = ipaddress.IPv4Network("198.51.100.0/24")  # TEST-NET-2: nobody's addresses
 PREFIX6 = ipaddress.IPv6Network("2001:db8::/64")  # for documentation
@@ -63,11 +64,8 @@ class SimulatedNetwork:
         self.configs: dict[str, BridgeConfig] = {name: BridgeConfig(name) for name in self._config.bridges}
         self.placed: dict[str, Port] = {}
         self.controller: ControllerTarget | None = None
-        try:
+        with on_failure(self._journal.close):
             self._remember()
-        except BaseException:
-            self._journal.close()
-            raise
         self.hardware = SimulatedHardware(self)
         self.bridges = SimulatedBridges(self)
         self.ports = SimulatedPorts(self)

@@ -31,24 +31,7 @@ def prepare_control_domain(
 ) -> Ref[VM]:
     """Make the control domain's objects, or bring them up to date with the machine."""
     known = next((vm for vm in transaction.all(VM) if vm.uuid == installation.control_domain), None)
-    ref = (
-        known.ref
-        if known is not None
-        else transaction.create(
-            VM,
-            uuid=installation.control_domain,
-            name_description="Manages this host's devices and its other domains.",
-            user_version=1,
-            is_control_domain=True,
-            affinity=host,
-            actions_after_shutdown=OnNormalExit.DESTROY,
-            actions_after_reboot=OnNormalExit.DESTROY,
-            actions_after_crash=OnCrashBehaviour.DESTROY,
-            has_vendor_device=False,
-            generation_id="",
-            metrics=transaction.create(VMMetrics, install_time=now),
-        )
-    )
+    ref = known.ref if known is not None else _make(transaction, installation, host, now)
     memory, vcpus = facts.control_domain_memory, facts.control_domain_vcpus
     transaction.update(
         VM,
@@ -80,6 +63,24 @@ def prepare_control_domain(
     _prepare_consoles(transaction, ref, surroundings)
     transaction.update(Host, host, control_domain=ref)
     return ref
+
+
+def _make(transaction: Transaction, installation: Installation, host: Ref[Host], now: datetime) -> Ref[VM]:
+    """The row of a control domain that is new: what stays as it is from its first start on."""
+    return transaction.create(
+        VM,
+        uuid=installation.control_domain,
+        name_description="Manages this host's devices and its other domains.",
+        user_version=1,
+        is_control_domain=True,
+        affinity=host,
+        actions_after_shutdown=OnNormalExit.DESTROY,
+        actions_after_reboot=OnNormalExit.DESTROY,
+        actions_after_crash=OnCrashBehaviour.DESTROY,
+        has_vendor_device=False,
+        generation_id="",
+        metrics=transaction.create(VMMetrics, install_time=now),
+    )
 
 
 def _prepare_consoles(transaction: Transaction, vm: Ref[VM], surroundings: Surroundings) -> None:

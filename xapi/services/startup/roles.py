@@ -30,6 +30,7 @@ def permissions() -> Mapping[str, tuple[Role, ...]]:
     return found
 
 
+@cache
 def permission_uuid(name: str) -> str:
     """The UUID of a permission: the same in every pool."""
     return str(uuid.uuid5(_PERMISSIONS, name))

@@ -22,6 +22,7 @@ from xapi.storage.images.interface import ADOPT, REPLACE, Images, Merge
 from xapi.storage.images.merging import adopt, can_adopt, recover_merges, take_back
 from xapi.storage.images.tree import Node
 from xapi.storage.interface import DataPaths
+from xapi.storage.vhd.chain import RawDisk
 from xapi.storage.vhd.coalesce import coalesce
 from xapi.storage.vhd.errors import VhdError
 from xapi.storage.vhd.file import RealFile
@@ -39,7 +40,9 @@ class Held(Protocol):
 
 
 class ImageChains:
-    """The chains of an SR. `open_here` says whether this process itself has a disk open, where no pause reaches it."""
+    """The chains of an SR. `open_here` says whether this process itself has a disk open, where no pause reaches it, and
+    `in_use` whether anybody has.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class ImageChains:
         held: Held,
         data_paths: DataPaths,
         open_here: Callable[[str], bool],
+        in_use: Callable[[str], bool],
         small: int = SMALL,
     ) -> None:
         self._images = images
@@ -54,6 +58,7 @@ class ImageChains:
         self._held = held
         self._data_paths = data_paths
         self._open_here = open_here
+        self._in_use = in_use
         self.small = small
 
     # Looking
@@ -72,7 +77,7 @@ class ImageChains:
                     node.uuid,
                     node.parent,
                     node.hidden,
-                    usable=node.format == "vhd" and self._tree.is_whole(node),
+                    usable=self._tree.is_whole(node),
                     tracked=node.uuid in tracked,
                 )
                 for node in self._tree.nodes()
@@ -138,15 +143,20 @@ class ImageChains:
             if not can_adopt(self._images, child, step.parent):
                 raise Busy(f"{child} has no room for the name of another parent")
 
-    def _open_pair(self, stack: ExitStack, step: MergeInner | MergeLeaf) -> tuple[Vhd, Vhd]:
+    def _open_pair(self, stack: ExitStack, step: MergeInner | MergeLeaf) -> tuple[Vhd, Vhd | RawDisk]:
         source = Vhd.open(stack.enter_context(self._images.opened(step.image)))
-        target = Vhd.open(stack.enter_context(self._images.opened(step.parent, writable=True)), writable=True)
+        file = stack.enter_context(self._images.opened(step.parent, writable=True))
+        target = RawDisk(file, writable=True) if source.parent_is_raw else Vhd.open(file, writable=True)
         stack.push(closing(target))
         return source, target
 
     def _make_as_large(self, node: Node, above: Node) -> None:
-        """Grow a parent to its child's size. That may move its blocks, so nobody may read them meanwhile."""
+        """Grow a parent to its child's size. That may move a VHD's blocks, so nobody may read them meanwhile."""
         if above.size >= node.size:
+            return
+        if above.format == "raw":
+            self._images.grow(above, node.size)
+            self._tree.reread(above.uuid)
             return
         leaves = self._tree.leaves_below(above.uuid)
         for leaf in leaves:
@@ -198,6 +208,8 @@ class ImageChains:
                 raise Busy(f"{step.image} is tracked: what it holds itself is what has changed")
             if self._open_here(step.image):
                 raise Busy(f"{step.image} is open")
+            if above.format == "raw":
+                self._check_may_be_raw(node, above)
             with self._images.opened(step.image) as file:
                 own = Vhd.open(file)
                 data = own.table.count() * own.block_size
@@ -208,6 +220,13 @@ class ImageChains:
             self._make_as_large(node, above)
             self._replace(Merge(REPLACE, step.image, step.parent))
         return Outcome.DONE
+
+    def _check_may_be_raw(self, node: Node, above: Node) -> None:
+        """Whoever has a disk has the path of its VHD; and a disk keeps its size."""
+        if self._in_use(node.uuid):
+            raise Busy(f"{node.uuid} is in use, and would become a raw disk")
+        if max(above.size, self._images.whole_size("raw", node.size)) != node.size:
+            raise Busy(f"{node.uuid} has {node.size} bytes, which a raw disk here cannot have")
 
     def _replace(self, merge: Merge) -> None:
         """Let the parent take the disk's data, and then its name."""
@@ -236,7 +255,7 @@ def _stopping(go_on: GoOn) -> Callable[[int, int], None]:
     return check
 
 
-def _same(vhd: Vhd, node: Node) -> bool:
+def _same(vhd: Vhd | RawDisk, node: Node) -> bool:
     """Whether an open image still is the one of that name."""
     assert isinstance(vhd.file, RealFile)
     return os.path.samestat(os.fstat(vhd.file.fileno()), os.stat(node.path))

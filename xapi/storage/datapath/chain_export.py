@@ -12,6 +12,7 @@ from xapi.storage.vhd.chain import BlockState, Chain
 from xapi.storage.vhd.errors import VhdError
 from xapi.storage.vhd.file import RealFile
 from xapi.storage.vhd.layout import SECTOR
+from xapi.system.undo import on_failure
 
 
 @contextmanager
@@ -43,11 +44,8 @@ class ChainExport:
         """Open every file of the chain by its name; OSError if one is missing or damaged."""
         with system_errors():
             chain = Chain.open(self._path, not self.read_only, raw=self._raw)
-            try:
+            with on_failure(chain.close):
                 chain.open_all()
-            except BaseException:
-                chain.close()
-                raise
         self._chain, self.size = chain, chain.size
 
     def become(self, path: str, raw: bool) -> None:

@@ -25,6 +25,7 @@ from xapi.storage.errors import StorageFailure, VdiUnavailable
 from xapi.storage.facts import FileBackend, NbdBackend
 from xapi.system.atomic_file import write_atomically
 from xapi.system.command import CommandFailed, run
+from xapi.system.undo import on_failure
 
 LOG = logging.getLogger("xapi.storage.datapath")
 CONTROL_SUFFIX = ".control"
@@ -287,12 +288,12 @@ class DataPathProcesses:
                 wanted = Served(to_sr, to_location, backend.path, backend.format, backend.read_only)
                 self._switch(process, control, wanted)
 
-            try:
-                yield switch
-            except BaseException:
+            def switch_back() -> None:
                 if process.served is not old:
                     self._switch(process, control, old)
-                raise
+
+            with on_failure(switch_back):
+                yield switch
 
     def _hold_less(self, process: Process) -> None:
         with self._lock:

@@ -17,7 +17,7 @@ from xapi.storage.file.directory import (
     TEMPORARY_NAME,
     Directory,
 )
-from xapi.storage.file.fork import make_child, recover_forks, set_hidden
+from xapi.storage.file.fork import hide_raw, make_child, recover_forks, set_hidden
 from xapi.storage.file.record import VdiRecord, load_record, save_record
 from xapi.storage.file.tree import Tree
 from xapi.storage.images.tree import Node
@@ -49,11 +49,11 @@ def create_image(directory: Directory, uuid: str, format: str, size: int, record
     directory.sync()
 
 
-def add_child(directory: Directory, parent: str, uuid: str, record: VdiRecord) -> None:
+def add_child(directory: Directory, parent: Node, uuid: str, record: VdiRecord) -> None:
     """Make an empty child of an image that does not change any more, with its record."""
     try:
         save_record(directory, uuid, record)
-        make_child(directory, parent, uuid)
+        make_child(directory, parent.uuid, uuid, format=parent.format)
         os.rename(directory.temporary(uuid), directory.image(uuid))
     except (OSError, VhdError):
         directory.remove(directory.temporary(uuid))
@@ -113,8 +113,10 @@ def remove_image(directory: Directory, tree: Tree, node: Node, keep_record: bool
     if tree.children(node.uuid):
         if node.format == "vhd":
             set_hidden(directory, node.uuid)
+            directory.remove(directory.record(node.uuid))
+        else:
+            hide_raw(directory, node.uuid)
         tree.reread(node.uuid)
-        directory.remove(directory.record(node.uuid))
         return
     parent = node.parent
     directory.remove(node.path)
@@ -126,6 +128,7 @@ def remove_image(directory: Directory, tree: Tree, node: Node, keep_record: bool
         if above is None or not above.hidden or tree.children(parent):
             break
         directory.remove(above.path)
+        directory.remove(directory.record(parent))
         tree.look(parent)
         parent = above.parent
     directory.sync()

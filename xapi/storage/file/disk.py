@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Self
 
 from xapi.storage.errors import DataDamaged, VdiReadOnly
@@ -90,15 +91,15 @@ class ChainDisk:
                 self._chain.flush()
 
     def close(self) -> None:
-        """Flush what was written and give the disk up."""
+        """Flush what was written and give the disk up, which is done also if the flush fails."""
         if not self._open:
             return
         self._open = False
-        try:
+        with ExitStack() as stack:
+            stack.callback(self._release)
+            stack.enter_context(translated(self._sr_uuid, self._location))
+            stack.callback(self._chain.close)
             self.flush()
-        finally:
-            self._chain.close()
-            self._release()
 
     def __enter__(self) -> Self:
         return self

@@ -3,6 +3,9 @@
 The parent is the old file under a second name, a hard link; nothing in it is touched before the moment of truth, when a
 new, empty child takes over the old name by a rename. A journal written before all else says what belongs together:
 whoever finds it either removes what was prepared (the old name still is the old file) or finishes (it is not).
+
+A raw file becomes the parent of VHDs under another name, too; there is no file with the disk's name until the new child
+has it, so that nobody writes to the parent by the name that it had.
 """
 
 from __future__ import annotations
@@ -26,13 +29,18 @@ from xapi.storage.vhd.parents import describe_parent
 from xapi.system.atomic_file import write_atomically
 
 
-def make_child(directory: Directory, parent: str, uuid: str, final: bool = False) -> None:
-    """Write an empty child of the image `parent`, under its temporary name, or under its own if that is `final`."""
+def make_child(directory: Directory, parent: str, uuid: str, final: bool = False, format: str = "vhd") -> None:
+    """Write an empty child of the image `parent`, vhd or raw, under its temporary name; under its own if `final`."""
     path = directory.image(uuid) if final else directory.temporary(uuid)
     directory.remove(path)
-    facts = describe_parent(directory.image(parent), opener=directory.open)
+    facts = describe_parent(directory.image(parent, format), raw=format == "raw", opener=directory.open)
     with closing(RealFile.create(path)) as file:
         create_child(file, facts)
+
+
+def hide_raw(directory: Directory, uuid: str) -> None:
+    """Mark a raw image as an inner node, which has no other record."""
+    save_record(directory, uuid, VdiRecord(hidden=True))
 
 
 def set_hidden(directory: Directory, uuid: str) -> None:
@@ -57,6 +65,7 @@ class Fork:
     """One split: `leaf` keeps its name and becomes a child of `base`, as does the new disk `child`.
 
     With `tracked`, the change log of `leaf` goes to `child`, and `leaf` begins a new one of a disk of `size` bytes.
+    `format` is that of the disk until then, and of `base`.
     """
 
     leaf: str
@@ -64,11 +73,12 @@ class Fork:
     base: str
     tracked: bool = False
     size: int = 0
+    format: str = "vhd"
 
     @classmethod
-    def plan(cls, leaf: str, child: str, tracked: bool, size: int) -> Fork:
+    def plan(cls, leaf: str, child: str, tracked: bool, size: int, format: str = "vhd") -> Fork:
         """Return a split with a new name for the hidden parent."""
-        return cls(leaf, child, str(uuids.uuid4()), tracked, size)
+        return cls(leaf, child, str(uuids.uuid4()), tracked, size, format)
 
     def run(self, directory: Directory, record: VdiRecord | None, log: ChangeLog | None) -> None:
         """Do it, from journal to journal; errors of system and format leave everything as it was.
@@ -87,17 +97,23 @@ class Fork:
         self.finish(directory)
 
     def _prepare(self, directory: Directory, record: VdiRecord | None, log: ChangeLog | None) -> None:
-        os.link(directory.image(self.leaf), directory.image(self.base))
+        if self.format == "raw":
+            hide_raw(directory, self.base)
+            os.rename(directory.image(self.leaf, "raw"), directory.image(self.base, "raw"))
+        else:
+            os.link(directory.image(self.leaf), directory.image(self.base))
         if record is not None:
-            make_child(directory, self.base, self.child, final=True)
+            make_child(directory, self.base, self.child, final=True, format=self.format)
             save_record(directory, self.child, record)
-        make_child(directory, self.base, self.leaf)
+        make_child(directory, self.base, self.leaf, format=self.format)
         if log is not None:
             write_atomically(Path(directory.log(self.child)), log.encode())
         directory.sync()
 
     def happened(self, directory: Directory) -> bool:
         """Whether the old name already is the new child."""
+        if self.format == "raw":
+            return os.path.lexists(directory.image(self.leaf))
         try:
             leaf = os.lstat(directory.image(self.leaf))
             base = os.lstat(directory.image(self.base))
@@ -111,7 +127,11 @@ class Fork:
         directory.remove(directory.image(self.child))
         directory.remove(directory.record(self.child))
         directory.remove(directory.log(self.child))
-        if os.path.lexists(directory.image(self.leaf)):
+        if self.format == "raw":
+            if os.path.lexists(directory.image(self.base, "raw")):
+                os.rename(directory.image(self.base, "raw"), directory.image(self.leaf, "raw"))
+            directory.remove(directory.record(self.base))
+        elif os.path.lexists(directory.image(self.leaf)):
             directory.remove(directory.image(self.base))
         directory.sync()
         directory.remove(directory.fork_journal(self.leaf))
@@ -119,7 +139,8 @@ class Fork:
     def finish(self, directory: Directory) -> None:
         """Do what follows the moment of truth, as often as it takes."""
         directory.sync()
-        set_hidden(directory, self.base)
+        if self.format != "raw":
+            set_hidden(directory, self.base)
         if self.tracked:
             log = ChangeLog(self.size, self.child)
             write_atomically(Path(directory.log(self.leaf)), log.encode())
@@ -135,7 +156,8 @@ class Fork:
             return None
         names = (fork.leaf, fork.child, fork.base)
         sound = all(isinstance(name, str) and is_uuid(name) for name in names) and len(set(names)) == 3
-        return fork if sound and fork.leaf == leaf and type(fork.size) is int else None
+        sound = sound and type(fork.size) is int and fork.format in ("vhd", "raw")
+        return fork if sound and fork.leaf == leaf else None
 
 
 def recover_forks(directory: Directory, leaves: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ from uuid import uuid4
 from xapi.storage.failures import FULL, REFUSED
 from xapi.storage.file import chains
 from xapi.storage.file.directory import LOG_NAME, UUID, Directory, is_uuid
-from xapi.storage.file.fork import Fork, set_hidden
+from xapi.storage.file.fork import Fork, hide_raw, set_hidden
 from xapi.storage.file.lock import SrLock
 from xapi.storage.file.record import VdiRecord, load_record, save_record
 from xapi.storage.file.settings import load_settings, remove_settings, save_settings
@@ -161,6 +162,10 @@ class DirectoryImages:
 
     # Images
 
+    def whole_size(self, format: str, size: int) -> int:
+        """Return the size itself: files have any."""
+        return size
+
     def create(self, uuid: str, format: str, size: int, record: VdiRecord) -> None:
         """Make an empty image with its record."""
         chains.create_image(self._directory, uuid, format, size, record)
@@ -181,9 +186,15 @@ class DirectoryImages:
         """Make a disk larger."""
         chains.grow_image(self._directory, node, size)
 
+    def _node(self, uuid: str) -> Node:
+        node = self.tree.look(uuid)
+        if node is None:
+            raise FileNotFoundError(errno.ENOENT, f"there is no image of disk {uuid}")
+        return node
+
     def add_child(self, parent: str, uuid: str, record: VdiRecord) -> None:
         """Make an empty child of an image, with its record."""
-        chains.add_child(self._directory, parent, uuid, record)
+        chains.add_child(self._directory, self._node(parent), uuid, record)
 
     def renew(self, node: Node) -> None:
         """Put an empty child of a disk's parent, as large as the disk was, in its place, in one step."""
@@ -197,13 +208,21 @@ class DirectoryImages:
 
     def split(self, node: Node, child: str, record: VdiRecord, log: ChangeLog | None) -> None:
         """Make a disk a hidden parent of two, or of one."""
-        fork = Fork.plan(node.uuid, child or str(uuid4()), log is not None, node.size)
+        fork = Fork.plan(node.uuid, child or str(uuid4()), log is not None, node.size, node.format)
         fork.run(self._directory, record if child else None, log)
         self.tree.reread(fork.base)
         self.tree.reread(node.uuid)
 
     def set_hidden(self, uuid: str, hidden: bool) -> None:
         """Mark an image as an inner node, or as one to be seen."""
+        if self._node(uuid).format == "raw":
+            if hidden:
+                hide_raw(self._directory, uuid)
+            else:
+                self.drop_record(uuid)
+            self._directory.sync()
+            self.tree.reread(uuid)
+            return
         if hidden:
             set_hidden(self._directory, uuid)
             return
@@ -213,12 +232,13 @@ class DirectoryImages:
     @contextmanager
     def opened(self, uuid: str, writable: bool = False) -> Iterator[RandomAccessFile]:
         """Open an image inside."""
-        with closing(self._directory.open(self._directory.image(uuid), writable)) as file:
+        with closing(self._directory.open(self._node(uuid).path, writable)) as file:
             yield file
 
     def describe(self, uuid: str) -> Parent:
         """Return what a child of an image has to know of it."""
-        return describe_parent(self._directory.image(uuid), opener=self._directory.open)
+        node = self._node(uuid)
+        return describe_parent(node.path, raw=node.format == "raw", opener=self._directory.open)
 
     def is_open_here(self, uuid: str) -> bool:
         """Say no: a file that is removed lives on until it is closed."""
@@ -264,11 +284,18 @@ class DirectoryImages:
         self._directory.remove(str(self._merge_path(merge.image)))
 
     def take_name(self, merge: Merge) -> None:
-        """Put the parent's file in the place of the image's."""
-        os.rename(self._directory.image(merge.parent), self._directory.image(merge.image))
+        """Put the parent's file in the place of the image's; a raw one has the name beside that, and goes on alone."""
+        format = self._node(merge.parent).format
+        os.rename(self._directory.image(merge.parent, format), self._directory.image(merge.image, format))
+        self.take_names_back(merge)
 
     def take_names_back(self, merge: Merge) -> None:
-        """Do nothing: one rename is all that there is, done or not."""
+        """Do nothing if the rename is not done; remove the image's own file if it is, and the parent was raw."""
+        image = self.tree.reread(merge.image)
+        taken = os.path.lexists(self._directory.image(merge.image, "raw")) and self.tree.look(merge.parent) is None
+        if taken and image is not None and image.format == "vhd" and image.parent == merge.parent:
+            self._directory.sync()
+            self._directory.remove(image.path)
 
     def merges(self) -> list[Merge]:
         """Return the merges that are under way or were cut short; a damaged journal is removed."""

@@ -22,7 +22,7 @@ DERIVED_KEYS = frozenset({"vhd-parent", "vdi_type", "image-format"})
 
 @dataclass(frozen=True, slots=True)
 class VdiRecord:
-    """The facts of a disk that its data does not tell."""
+    """The facts of a disk that its data does not tell. `hidden` is for a raw file: a VHD says itself that it is."""
 
     name_label: str = ""
     name_description: str = ""
@@ -34,12 +34,13 @@ class VdiRecord:
     snapshot_time: datetime = EPOCH
     metadata_of_pool: str = ""
     sm_config: Mapping[str, str] = field(default_factory=dict)
+    hidden: bool = False
 
     @classmethod
     def of(cls, wanted: CreateVdi) -> VdiRecord:
         """Return what is to be kept of a new disk."""
         kept = {key: value for key, value in wanted.sm_config.items() if key not in DERIVED_KEYS}
-        own = {item.name: getattr(wanted, item.name) for item in fields(cls)}
+        own = {item.name: getattr(wanted, item.name) for item in fields(cls) if item.name != "hidden"}
         return cls(**{**own, "sm_config": kept})
 
     def snapshot(self, original: str, moment: datetime) -> VdiRecord:
@@ -55,6 +56,8 @@ class VdiRecord:
     def encode(self) -> bytes:
         """Return the record as it is written."""
         content = asdict(self) | {"snapshot_time": self.snapshot_time.astimezone(UTC).isoformat()}
+        if not self.hidden:
+            del content["hidden"]
         return json.dumps(content, ensure_ascii=True, separators=(",", ":")).encode()
 
     @classmethod

@@ -1,6 +1,7 @@
 """Which disks a directory holds, and which of them depend on which: read from the VHDs themselves.
 
 What was read is kept as long as the file's inode, size and times are the same, so that looking again costs one `stat`.
+A raw file cannot say that it is an inner node of a chain: its record says it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import stat
 
 from xapi.storage.file.directory import IMAGE_NAME, LOG_NAME, Directory
+from xapi.storage.file.record import load_record
 from xapi.storage.images.tree import ImageTree, Node
 from xapi.storage.vhd.errors import VhdError
 from xapi.storage.vhd.image import Vhd
@@ -19,7 +21,8 @@ def read_node(directory: Directory, uuid: str, format: str, found: os.stat_resul
     """Look into an image file; whatever is wrong with it is in the node's `trouble`. Errors of the system pass."""
     path = directory.image(uuid, format)
     if format == "raw":
-        return Node(uuid, path, format, found.st_size, found.st_blocks * 512)
+        hidden = load_record(directory, uuid).hidden
+        return Node(uuid, path, format, found.st_size, found.st_blocks * 512, hidden)
     try:
         file = directory.open(path, False)
         try:
@@ -87,8 +90,18 @@ class Tree(ImageTree):
         self._forget(uuid)
         return None
 
+    def _mark(self, uuid: str, format: str) -> tuple[int, int] | None:
+        """Whatever tells that the record of a raw image has not changed, which says whether that is hidden."""
+        if format != "raw":
+            return None
+        try:
+            found = os.lstat(self._directory.record(uuid))
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
     def _update(self, uuid: str, format: str, found: os.stat_result) -> Node:
-        stamp = (format, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        stamp = (format, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, self._mark(uuid, format))
         known = self._known(uuid, stamp)
         if known is not None:
             return known

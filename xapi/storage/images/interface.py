@@ -96,6 +96,9 @@ class Images(Records, Protocol):
 
     # Images
 
+    def whole_size(self, format: str, size: int) -> int:
+        """Return the size of an image, vhd or raw, in which `size` bytes of a disk are wanted."""
+
     def create(self, uuid: str, format: str, size: int, record: VdiRecord) -> None:
         """Make an empty image, vhd or raw, of `size` bytes with its record."""
 
@@ -112,10 +115,10 @@ class Images(Records, Protocol):
         """Make an empty child of an image that does not change any more, with its record."""
 
     def renew(self, node: Node) -> None:
-        """Put an empty child of a disk's parent, as large as the disk was, in its place; Unsupported."""
+        """Put an empty child of a disk's parent, as large as the disk was, in its place."""
 
     def split(self, node: Node, child: str, record: VdiRecord, log: ChangeLog | None) -> None:
-        """Make a disk a hidden parent of two: an empty image under its name, and one named `child`.
+        """Make a disk, vhd or raw, a hidden parent of two: an empty VHD under its name, and one named `child`.
 
         The change log goes to the child, and the disk begins a new one. An empty `child` stands for none.
         """
@@ -155,7 +158,7 @@ class Images(Records, Protocol):
         """Take away room that an image does not need now."""
 
     def take_name(self, merge: Merge) -> None:
-        """Let the parent of a merge have the image's name; the image itself goes when the merge ends."""
+        """Let the parent of a merge have the image's name, raw or not; the image itself goes when the merge ends."""
 
     def begin(self, merge: Merge) -> None:
         """Write down a merge, durably."""

@@ -9,8 +9,9 @@ Copying data needs no journal: only what a child hides is written, and that can 
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
-from xapi.storage.images.interface import ADOPT, Images, Merge
+from xapi.storage.images.interface import ADOPT, KINDS, Images, Merge
 from xapi.storage.vhd.errors import VhdError
 from xapi.storage.vhd.image import Vhd
 from xapi.storage.vhd.modify import set_parent
@@ -37,15 +38,23 @@ def adopt(images: Images, child: str, parent: str) -> None:
     images.tree.reread(child)
 
 
-def recover_merges(images: Images) -> None:
-    """Finish or take back every merge that was cut short. One that a damaged image hinders keeps its journal."""
+def recover_merges(
+    images: Images,
+    kinds: Collection[str] = KINDS,
+    tolerated: tuple[type[Exception], ...] = (VhdError, FileNotFoundError),
+) -> None:
+    """Finish or take back every merge of some kinds that was cut short. One that a damaged image hinders, or another of
+    the `tolerated` errors, keeps its journal.
+    """
     for merge in images.merges():
+        if merge.kind not in kinds:
+            continue
         try:
             if merge.kind == ADOPT:
                 finish_adopting(images, merge)
             else:
                 take_back(images, merge)
-        except (VhdError, FileNotFoundError) as error:
+        except tolerated as error:
             LOG.error("SR %s: %s cannot be finished yet: %s", images.sr_uuid, merge, error)
 
 

@@ -19,6 +19,7 @@ from xapi.storage.errors import (
     StorageFailure,
     Unsupported,
     VdiExists,
+    VdiInUse,
     VdiMissing,
     VdiReadOnly,
     VdiSizeInvalid,
@@ -40,6 +41,7 @@ from xapi.storage.file.directory import is_uuid
 from xapi.storage.file.disk import ChainDisk
 from xapi.storage.file.record import VdiRecord
 from xapi.storage.images.change_logs import drop_log, pending_changes
+from xapi.storage.images.disk_facts import facts_of, metadata_facts
 from xapi.storage.images.emptiness import has_no_blocks
 from xapi.storage.images.interface import Images
 from xapi.storage.images.tree import Node
@@ -49,20 +51,6 @@ from xapi.storage.vhd.chain import Chain
 from xapi.storage.vhd.image import Vhd
 from xapi.storage.vhd.layout import BLOCK_SIZE
 from xapi.system.clock import Clock, SystemClock
-
-RECORDED = (
-    "name_label",
-    "name_description",
-    "type",
-    "read_only",
-    "sharable",
-    "is_a_snapshot",
-    "snapshot_of",
-    "snapshot_time",
-    "metadata_of_pool",
-)
-"""The fields that facts take from the record."""
-INNER_NAME = "base copy"
 
 
 def rounded_size(size: int) -> int:
@@ -116,27 +104,10 @@ class ImagesSr:
 
     def _facts(self, node: Node, tracked: bool) -> VdiFacts:
         record = VdiRecord() if node.hidden else self._images.record(node.uuid)
-        derived = {"vdi_type": node.format, "image-format": node.format}
-        if node.parent:
-            derived["vhd-parent"] = node.parent
-        own = {name: getattr(record, name) for name in RECORDED}
-        return VdiFacts(
-            uuid=node.uuid,
-            location=node.uuid,
-            virtual_size=node.size,
-            physical_utilisation=node.utilisation,
-            managed=not node.hidden,
-            missing=not self._tree.is_whole(node),
-            cbt_enabled=tracked,
-            sm_config={**record.sm_config, **derived},
-            **(own | ({"read_only": True, "name_label": INNER_NAME} if node.hidden else {})),
-        )
+        return facts_of(node, record, self._tree.is_whole(node), tracked)
 
     def _metadata_facts(self, uuid: str, log: ChangeLog) -> VdiFacts:
-        """Return the facts of a snapshot of which only the changed blocks are left."""
-        record = self._images.record(uuid)
-        own = {name: getattr(record, name) for name in RECORDED} | {"type": "cbt_metadata"}
-        return VdiFacts(uuid, uuid, log.size, len(log.bitmap), cbt_enabled=True, sm_config=record.sm_config, **own)
+        return metadata_facts(uuid, self._images.record(uuid), log)
 
     def _node(self, location: str) -> Node:
         """Return a disk that can be worked with: not an inner node of a chain."""
@@ -216,6 +187,7 @@ class ImagesSr:
         format = "raw" if wanted.sm_config.get("type") == "raw" else "vhd"
         with self._held(wanted.uuid):
             self._check_new(wanted.uuid)
+            size = self._images.whole_size(format, size)
             self._images.create(wanted.uuid, format, size, VdiRecord.of(wanted))
             return self._find(wanted.uuid)
 
@@ -280,6 +252,9 @@ class ImagesSr:
             if size < node.size:
                 raise VdiSizeInvalid(size, node.size, MAXIMUM_VHD_SIZE)
             self._handles.check_no_writer(location, "resize")
+            # One that has a raw ancestor may become raw again, and must not change its size by that.
+            *_, root = self._tree.ancestors(node)
+            size = self._images.whole_size(root.format, size)
             with self._paused(location):
                 log = self._log(location)
                 if log is not None:
@@ -323,10 +298,10 @@ class ImagesSr:
 
     def _split(self, node: Node, uuid: str, record: VdiRecord, tracked: bool) -> VdiFacts:
         location = node.uuid
-        if node.format != "vhd":
-            raise Unsupported("snapshots and clones of raw disks")
         self._check_new(uuid)
         self._handles.check_no_writer(location, "snapshot" if record.is_a_snapshot else "clone")
+        if node.format == "raw":
+            self._check_not_attached(location, record)
         depth = sum(1 for _ in self._tree.ancestors(node))
         if depth >= MAXIMUM_CHAIN:
             raise ChainTooDeep(location, depth)
@@ -343,10 +318,18 @@ class ImagesSr:
                 self._images.split(node, uuid, record, passed_on)
         return self._find(uuid)
 
+    def _check_not_attached(self, location: str, record: VdiRecord) -> None:
+        """Refuse to make a VHD of a raw disk while somebody has its path: that would lead to the parent, or nowhere."""
+        if self._attachments.count(location) == self._handles.count(location):
+            return
+        if record.is_a_snapshot:
+            raise VdiInUse(location, "snapshot")
+        raise Unsupported("cloning a raw disk that is attached")
+
     def _is_empty_child(self, node: Node) -> bool:
         """Whether a disk adds nothing to what its hidden parent holds, so that another child of that is its equal."""
         parent = self._tree.look(node.parent) if node.parent else None
-        if parent is None or not parent.hidden or parent.format != "vhd" or parent.size != node.size:
+        if parent is None or not parent.hidden or parent.size != node.size:
             return False
         with self._images.opened(node.uuid) as file:
             return has_no_blocks(Vhd.open(file))
@@ -425,7 +408,10 @@ class ImagesSr:
 
     def chains(self) -> ImageChains:
         """Return what the collector of chains works with."""
-        return ImageChains(self._images, self._held, self._data_paths, lambda disk: disk in self._handles.held())
+        return ImageChains(self._images, self._held, self._data_paths, self._is_open_here, self.is_held)
+
+    def _is_open_here(self, location: str) -> bool:
+        return location in self._handles.held()
 
     def generate_config(self, location: str) -> str:
         """Return as JSON what a host needs to attach the disk by itself."""

@@ -180,5 +180,8 @@ def smb_mount(location: str, device_config: Mapping[str, str]) -> tuple[str, tup
         options += [f"domain={domain}"] if domain else []
     else:
         options.append("guest")
-    options += mount_options(device_config.get("options", ""), SMB_OPTIONS)
+    further = mount_options(device_config.get("options", ""), SMB_OPTIONS)
+    if not any(option.startswith("iocharset=") for option in further):
+        options.append("iocharset=utf8")  # by default a kernel may know no names beyond Latin
+    options += further
     return "//" + "/".join([server, *parts[1:]]), tuple(options), environment

@@ -25,7 +25,8 @@ def log_name(uuid: str) -> str:
 def read_log(group: VolumeGroup, uuid: str) -> ChangeLog | None:
     """Return the change log of a disk, None if what is there is none."""
     with group.opened(log_name(uuid)) as file:
-        return ChangeLog.decode(file.pread(LOG_SIZE, 0))
+        head = ChangeLog.decode(file.pread(SECTOR, 0))
+        return head and ChangeLog.decode(file.pread(min(SECTOR + bitmap_length(head.size), LOG_SIZE), 0))
 
 
 def write_log(group: VolumeGroup, uuid: str, log: ChangeLog, there: bool) -> None:

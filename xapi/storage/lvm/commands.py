@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xapi.storage.lvm.volumes import DEVICE_FIELDS, GROUP_FIELDS, HIDDEN_TAG, NAME_TAG, VOLUME_FIELDS, short_name
+from xapi.storage.lvm.volumes import DEVICE_FIELDS, GROUP_FIELDS, NAME_TAG, VOLUME_FIELDS, device_name, short_name
 
 REPORT = ("--reportformat", "json", "--units", "b", "-o")
 
@@ -17,6 +17,16 @@ def list_volumes(group: str) -> list[str]:
 def show_group(group: str) -> list[str]:
     """Report a volume group."""
     return ["vgs", *REPORT, GROUP_FIELDS, "--", group]
+
+
+def resume_volume(group: str, name: str) -> list[str]:
+    """Let a volume's device be read and written again."""
+    return ["dmsetup", "resume", "--", device_name(group, short_name(group, name))]
+
+
+def tell_read_only(device: str) -> list[str]:
+    """Print 1 for a block device that cannot be written to, else 0."""
+    return ["blockdev", "--getro", device]
 
 
 def create_group(group: str, devices: Sequence[str]) -> list[str]:
@@ -79,6 +89,6 @@ def permit_writing(group: str, name: str) -> list[str]:
     return ["lvchange", "--permission", "rw", "--", f"{group}/{name}"]
 
 
-def hide_volume(group: str, name: str, hidden: bool) -> list[str]:
-    """Tag a logical volume as an inner node of a chain, or take the tag away."""
-    return ["lvchange", "--addtag" if hidden else "--deltag", HIDDEN_TAG, "--", f"{group}/{name}"]
+def tag_volume(group: str, name: str, tag: str, present: bool) -> list[str]:
+    """Give a logical volume a tag, or take it away."""
+    return ["lvchange", "--addtag" if present else "--deltag", tag, "--", f"{group}/{name}"]

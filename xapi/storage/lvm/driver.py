@@ -16,6 +16,7 @@ from xapi.storage.lvm import commands
 from xapi.storage.lvm.group import GROUP_CREATE, Runner, VolumeGroup, ask, run_lvm
 from xapi.storage.lvm.records import Records
 from xapi.storage.lvm.repository import LvmSr
+from xapi.storage.lvm.sizes import tidy_up
 from xapi.storage.lvm.volumes import Device, parse_devices
 from xapi.storage.probe_text import sr_list_of
 
@@ -38,6 +39,7 @@ LVM_FEATURES: Mapping[Feature, int] = dict.fromkeys(
         Feature.VDI_GENERATE_CONFIG,
         Feature.VDI_CONFIG_CBT,
         Feature.VDI_MIRROR,
+        Feature.VDI_RESET_ON_BOOT,
         Feature.ATOMIC_PAUSE,
     ),
     1,
@@ -82,15 +84,17 @@ class LvmGroups:
     ) -> Mapping[str, str]:
         """Make a volume group with its metadata volume on devices that hold no SR; return the SR's sm_config."""
         group = VolumeGroup(sr_uuid, self._runner, self._devices)
-        taken = self.found(devices)
-        if taken or any(device.sr_uuid == sr_uuid for device in self.found()):
-            raise SrExists(f"there is already SR {taken[0].sr_uuid if taken else sr_uuid} there")
+        taken = {device.sr_uuid for device in self.found(devices)}
+        taken |= {device.sr_uuid for device in self.found() if device.sr_uuid == sr_uuid}
+        for found in sorted(taken):
+            if not VolumeGroup(found, self._runner, self._devices).clear_remains():
+                raise SrExists(f"there is already SR {found} there")
         ask(self._runner, commands.create_group(group.name, devices), GROUP_CREATE)
         try:
             with translated(sr_uuid):
                 Records.prepare(group, allocation)
         except StorageFailure:
-            group.destroy()
+            tidy_up(group, group.destroy)
             raise
         return {**sm_config, "allocation": allocation, "use_vhd": "true"}
 

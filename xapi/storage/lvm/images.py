@@ -11,38 +11,51 @@ import errno
 import fcntl
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
 from xapi.storage.attachments import Attachments
-from xapi.storage.errors import Unsupported, VdiUnavailable
+from xapi.storage.errors import VdiUnavailable
 from xapi.storage.facts import MAXIMUM_VHD_SIZE
 from xapi.storage.file.record import VdiRecord
-from xapi.storage.images.change_logs import drop_log
-from xapi.storage.images.interface import REPLACE, Merge
+from xapi.storage.images.interface import KINDS, REPLACE, Merge
 from xapi.storage.images.merging import recover_merges
 from xapi.storage.images.tree import Node
+from xapi.storage.lvm.activation import Activation
 from xapi.storage.lvm.change_logs import log_name, read_log, write_log
-from xapi.storage.lvm.fork import BROKEN, VolumeFork, describe, make_child, recover_forks, set_hidden
+from xapi.storage.lvm.fork import VolumeFork, describe, make_child, recover_forks, set_hidden
 from xapi.storage.lvm.group import VolumeFile, VolumeGroup
 from xapi.storage.lvm.merges import journal_of, old_name, parse_merge, room_for_merge
 from xapi.storage.lvm.records import Records
-from xapi.storage.lvm.refcounts import Count, RefCounts, namespace
+from xapi.storage.lvm.recovery import is_unsettled, reconcile
+from xapi.storage.lvm.refcounts import RefCounts, namespace
+from xapi.storage.lvm.resets import recover_resets, reset
 from xapi.storage.lvm.sizes import (
+    BROKEN,
     JOURNAL_TAG,
     enlarge,
     is_being_enlarged,
     make_volume,
     recover_sizes,
     shrink,
+    tidy_up,
     zero,
 )
 from xapi.storage.lvm.tree import VolumeTree
-from xapi.storage.lvm.volumes import EXTENT, Volume, empty_size, full_size, volume_name, whole_extents
+from xapi.storage.lvm.volumes import (
+    EXTENT,
+    METADATA_VOLUME,
+    Volume,
+    empty_size,
+    full_size,
+    volume_name,
+    whole_extents,
+)
 from xapi.storage.tracking import ChangeLog
 from xapi.storage.vhd.create import create_dynamic
+from xapi.storage.vhd.errors import VhdError
 from xapi.storage.vhd.file import Opener, RandomAccessFile
 from xapi.storage.vhd.image import Vhd
 from xapi.storage.vhd.parents import Parent
@@ -74,35 +87,32 @@ class VolumeImages:
         self._lock_path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self._depth = 0
-        self._active: set[str] = set()
-        self._open: list[list[str]] = []  # what this process has open: UUIDs, which follow when images are renamed
         self.tree = VolumeTree(group, remember=in_charge)
         with self.held():
-            self.refresh()
+            # What an earlier toolstack had active, and nobody uses now; it will be attached anew if it is needed. A
+            # device that was made before what it lies on had gone and come back would lead nowhere.
+            group.resume()
+            group.deactivate_idle()
             self._kept = Records(group)
-            self._counts = RefCounts(state / "refcount", group.sr_uuid)
-            if in_charge:
-                self._recover()
-            # What an earlier toolstack had active, and nobody uses now; it will be attached anew if it is needed.
-            for volume in self.tree.volumes.values():
-                if volume.active and not volume.open:
-                    group.deactivate(volume.name)
+            counts = RefCounts(state / "refcount", group.sr_uuid)
+            self._activation = Activation(group, self.tree, attachments, counts)
+            group.disturbed = True
+            self.refresh(kinds=KINDS)
 
-    def _recover(self) -> None:
-        """Finish or take back what an earlier toolstack has left, beyond what every operation looks for."""
-        recover_merges(self)
-        self.tree.refresh()
-        volumes, logs = self.tree.volumes.keys(), self.logs()
-        for uuid in self._kept.uuids() - volumes:
-            if uuid not in logs or self._kept.get(uuid).type != "cbt_metadata":
-                self._kept.drop(uuid)
-        for uuid in logs & volumes:
-            node = self.tree.look(uuid)
-            if node is not None and self._kept.get(uuid).type == "cbt_metadata" and not self.tree.children(uuid):
-                self.remove(node, keep_record=True)
-        for uuid in logs - volumes - self._kept.uuids():
-            drop_log(self, uuid)
+    def _make_up(self, kinds: Collection[str]) -> None:
+        """Finish or take back what failed or was cut short, beyond what every operation looks for."""
+        self._group.disturbed = False
+        self.tree.forget_nodes()
+        if METADATA_VOLUME in self.tree.names:  # else the SR is being destroyed
+            self._kept = Records(self._group)
+        if self._in_charge:
+            recover_merges(self, kinds, tolerated=BROKEN)
             self.tree.refresh()
+            if is_unsettled(self.tree.names):
+                self._group.disturbed = True
+            else:
+                reconcile(self, self._kept, self.tree.volumes)
+        self._activation.settle()
 
     @property
     def sr_uuid(self) -> str:
@@ -112,7 +122,7 @@ class VolumeImages:
     @property
     def opener(self) -> Opener:
         """Opens the active volumes of this group by their paths."""
-        return self._group.opener(lambda name: name in self._active)
+        return self._group.opener(self._activation.is_active)
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -126,17 +136,29 @@ class VolumeImages:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
                 yield
+            except (OSError, VhdError):
+                self._group.disturbed = True
+                raise
             finally:
                 self._depth -= 1
                 os.close(descriptor)
 
-    def refresh(self, everything: bool = False) -> None:
-        """Ask LVM what there is, and clear away what was cut short."""
+    def refresh(self, everything: bool = False, kinds: Collection[str] = (REPLACE,)) -> None:
+        """Ask LVM what there is, and clear away what was cut short, of merges those of some `kinds`.
+
+        One that the collector has under way, which lets others have their turn meanwhile, is never a replacement.
+        """
+        if self._group.disturbed:
+            self._group.resume()
+        self._group.leave_none()
         self.tree.refresh()
         if self._in_charge:
             found = recover_sizes(self._group, self.tree.volumes, self.tree.names)
-            if recover_forks(self._group, self.tree.names, self._begin_log) or found:
+            found |= recover_resets(self._group, self.tree.volumes)
+            if recover_forks(self._group, self.tree.names, self._follow) or found:
                 self.tree.refresh()
+        if self._group.disturbed:
+            self._make_up(kinds)
 
     def space(self) -> tuple[int, int]:
         """Return the size of the group and what is free of it."""
@@ -196,6 +218,10 @@ class VolumeImages:
 
     # Images
 
+    def whole_size(self, format: str, size: int) -> int:
+        """Return the size of a disk in which `size` bytes are wanted: raw ones are whole volumes."""
+        return whole_extents(size) if format == "raw" else size
+
     def create(self, uuid: str, format: str, size: int, record: VdiRecord) -> None:
         """Make an empty disk with its record."""
         vhd_size = empty_size() if self._kept.thin else full_size(size)
@@ -216,12 +242,15 @@ class VolumeImages:
         try:
             make()
         except BROKEN:
-            self.tree.refresh()
-            if uuid not in self.tree.volumes:
-                self._kept.drop(uuid)
-                self.remove_log(uuid)
+            tidy_up(self._group, partial(self._forget_unless_made, uuid))
             raise
         self.tree.refresh()
+
+    def _forget_unless_made(self, uuid: str) -> None:
+        self.tree.refresh()
+        if uuid not in self.tree.volumes:
+            self._kept.drop(uuid)
+            self.remove_log(uuid)
 
     def add_child(self, parent: str, uuid: str, record: VdiRecord) -> None:
         """Make an empty child of an image, with its record."""
@@ -229,14 +258,20 @@ class VolumeImages:
         size = self._child_size(record, node.size if node is not None else 0)
         self._kept.check(uuid, "vhd", record)
         self._kept.put(uuid, "vhd", record)
-        self._make(uuid, partial(make_child, self._group, parent, uuid, size))
+        self._make(uuid, partial(make_child, self._group, self._volume(parent).name, uuid, size))
 
     def _child_size(self, record: VdiRecord, size: int) -> int:
         return empty_size() if record.is_a_snapshot or self._kept.thin else full_size(size)
 
     def renew(self, node: Node) -> None:
-        """Refuse: a volume cannot be exchanged under its name while it may be active."""
-        raise Unsupported("VDI_RESET_ON_BOOT")
+        """Let a disk be as its parent is; its volume stays as large as it is while somebody may write to it."""
+        try:
+            reset(self._group, self._volume(node.uuid))
+        finally:
+            self.tree.refresh()
+            self.tree.reread(node.uuid)
+        if self._kept.thin and not self._attachments.written(node.uuid):
+            self.trim(node.uuid)
 
     def split(self, node: Node, child: str, record: VdiRecord, log: ChangeLog | None) -> None:
         """Make a disk a hidden parent of two, or of one."""
@@ -246,29 +281,24 @@ class VolumeImages:
         small = self._kept.thin and not self._attachments.written(node.uuid)
         sizes = empty_size() if small else full_size(node.size), self._child_size(record, node.size)
         keep = partial(self._keep, child, record, log)
-        self._make(child, partial(fork.run, self._group, *sizes, keep, self._begin_log))
-        for opened in self._open:
-            opened[:] = [fork.base if uuid == fork.leaf else uuid for uuid in opened]
-        self._renamed(volume_name(fork.leaf, "vhd"), volume_name(fork.base, "vhd"))
+        self._make(child, partial(fork.run, self._group, node.format, *sizes, keep, self._follow))
+        self._activation.forked(fork.leaf, fork.base)
+        self._activation.renamed(volume_name(fork.leaf, node.format), volume_name(fork.base, node.format))
         self.tree.reread(fork.leaf)
-        self._settle()
+        self._activation.settle()
 
     def _keep(self, child: str, record: VdiRecord, log: ChangeLog | None) -> None:
         self._kept.put(child, "vhd", record)
         if log is not None:
             write_log(self._group, child, log, there=False)
 
-    def _begin_log(self, fork: VolumeFork) -> None:
-        """Begin a disk's log anew, if the one that it had went to its snapshot."""
+    def _follow(self, fork: VolumeFork) -> None:
+        """Keep that a disk is a VHD now, and begin its log anew, if the one that it had went to its snapshot."""
+        self._kept.keep_format(fork.leaf, "vhd")
         self.tree.refresh()
         passed_on, log = self.load_log(fork.child), self.load_log(fork.leaf)
         if passed_on is not None and log is not None and log.parent != fork.child:
             self.save_log(fork.leaf, ChangeLog(passed_on.size, fork.child))
-
-    def _renamed(self, old: str, new: str) -> None:
-        if old in self._active:
-            self._active.discard(old)
-            self._active.add(new)
 
     def remove(self, node: Node, keep_record: bool = False) -> None:
         """Remove a disk and the hidden ancestors that nothing else depends on; one with children is only hidden."""
@@ -290,7 +320,7 @@ class VolumeImages:
     def _remove(self, node: Node) -> None:
         name = volume_name(node.uuid, node.format)
         self._group.remove(name)
-        self._active.discard(name)
+        self._activation.gone(name)
         self.tree.refresh()
 
     def discard(self, node: Node) -> None:
@@ -301,6 +331,7 @@ class VolumeImages:
     def grow(self, node: Node, size: int) -> None:
         """Make a disk larger; its volume grows at once if it has to have room for every block."""
         if node.format == "raw":
+            self._permit_writing(self._volume(node.uuid))
             self._enlarge(node.uuid, size)
             return
         if not self._kept.thin and not node.hidden:
@@ -318,12 +349,10 @@ class VolumeImages:
     def set_hidden(self, uuid: str, hidden: bool) -> None:
         """Mark an image as an inner node, or as one to be seen."""
         volume = self._volume(uuid)
-        if volume.format == "raw":
-            self._group.hide(volume.name, hidden)
-            self.tree.refresh()
-        else:
+        if volume.format == "vhd":
             self._permit_writing(volume)
-            set_hidden(self._group, uuid, hidden)
+        set_hidden(self._group, volume, hidden)
+        self.tree.refresh()
         self.tree.reread(uuid)
 
     def _permit_writing(self, volume: Volume) -> None:
@@ -334,78 +363,47 @@ class VolumeImages:
     @contextmanager
     def opened(self, uuid: str, writable: bool = False) -> Iterator[RandomAccessFile]:
         """Open an image inside, active or not."""
-        mine = [uuid]
-        self._open.append(mine)
         try:
-            with self.held():
-                volume = self._volume(uuid)
-                if writable:
-                    self._permit_writing(volume)
-                self._settle()
-                path = self._group.path(volume.name)
-            with closing(VolumeFile.open_volume(path, writable)) as file:
-                yield file
+            with self._activation.wanted(uuid):
+                with self.held():
+                    volume = self._volume(uuid)
+                    if writable:
+                        self._permit_writing(volume)
+                    self._activation.settle()
+                    path = self._group.path(volume.name)
+                with closing(VolumeFile.open_volume(path, writable)) as file:
+                    yield file
         finally:
             with self.held():
-                self._open = [opened for opened in self._open if opened is not mine]
-                self._settle()
+                tidy_up(self._group, self._activation.settle)
 
     def describe(self, uuid: str) -> Parent:
         """Return what a child of an image has to know of it."""
-        return describe(self._group, uuid)
+        return describe(self._group, self._volume(uuid).name)
 
     def is_open_here(self, uuid: str) -> bool:
         """Whether this process has a volume open."""
-        return any(uuid in opened for opened in self._open)
+        return self._activation.is_open(uuid)
 
     # Reaching
-
-    def _settle(self) -> None:
-        """Have those volumes active that somebody needs, and no others of those that were made active here."""
-        inner: dict[str, int] = {}
-        held = self._attachments.held()
-        needed = {uuid for opened in self._open for uuid in opened}
-        for location in held:
-            node = self.tree.look(location)
-            for each in self.tree.ancestors(node) if node is not None else ():
-                needed.add(each.uuid)
-                if each.uuid != location:
-                    inner[each.uuid] = inner.get(each.uuid, 0) + 1
-        names = {volume.name for uuid in needed if (volume := self.tree.volumes.get(uuid)) is not None}
-        for name in sorted(names - self._active):
-            if not self._group.is_active(name):
-                self._group.activate(name)
-            self._active.add(name)
-        for name in sorted(self._active - names):
-            if self._group.is_active(name):
-                self._group.deactivate(name)
-            self._active.discard(name)
-        counted = inner.keys() | (set(held) & self.tree.volumes.keys())
-        self._counts.write({uuid: Count(inner.get(uuid, 0), int(uuid in held)) for uuid in counted})
 
     def prepare(self, node: Node, read_only: bool) -> None:
         """Have a disk's volumes active and large enough."""
         if not read_only and node.format == "vhd":
             self._enlarge(node.uuid, full_size(node.size))
-        self._settle()
+        self._activation.settle()
 
     def settle(self, location: str) -> None:
         """Deactivate what nobody needs; a disk of a thin SR that nobody has gives away its room."""
         with self.held():
             self.tree.refresh()
-            self._settle()
+            self._activation.settle()
             if self._kept.thin and location not in self._attachments.held():
-                self.trim(location)
+                tidy_up(self._group, partial(self.trim, location))
 
-    @contextmanager
-    def pin(self, node: Node) -> Iterator[None]:
+    def pin(self, node: Node) -> AbstractContextManager[None]:
         """Keep a disk and its ancestors of now inside."""
-        mine = [each.uuid for each in self.tree.ancestors(node)]
-        self._open.append(mine)
-        try:
-            yield
-        finally:
-            self._open = [opened for opened in self._open if opened is not mine]
+        return self._activation.wanted(*(each.uuid for each in self.tree.ancestors(node)))
 
     def flush(self, node: Node) -> None:
         """Make durable what was written through the disk's device."""
@@ -415,7 +413,12 @@ class VolumeImages:
     # Merging
 
     def make_room(self, parent: str, image: str, final: bool) -> None:
-        """Give a parent room for what an image holds, and for every block if it is to be a disk that is written to."""
+        """Give a parent room for what an image holds, and for every block if it is to be a disk that is written to.
+
+        A raw one has it, once it is as large as the image.
+        """
+        if self._volume(parent).format == "raw":
+            return
         node = self.tree.look(image)
         with self.opened(image) as source, self.opened(parent) as target:
             wanted = room_for_merge(Vhd.open(source), Vhd.open(target))
@@ -441,15 +444,19 @@ class VolumeImages:
 
     def take_name(self, merge: Merge) -> None:
         """Let the parent of a merge have the image's name; the image gets one by which nobody finds it."""
-        image, parent = volume_name(merge.image, "vhd"), volume_name(merge.parent, "vhd")
-        self._rename(image, old_name(merge))
-        self._rename(parent, image)
+        parent = self._volume(merge.parent)
+        self._rename(volume_name(merge.image, "vhd"), old_name(merge))
+        try:
+            self._rename(parent.name, volume_name(merge.image, parent.format))
+        except BROKEN:  # whoever is paused looks for the name of the image as soon as this ends
+            tidy_up(self._group, partial(self.take_names_back, merge))
+            raise
         self.tree.refresh()
         self.tree.reread(merge.image)
 
     def _rename(self, old: str, new: str) -> None:
         self._group.rename(old, new)
-        self._renamed(old, new)
+        self._activation.renamed(old, new)
 
     def take_names_back(self, merge: Merge) -> None:
         """Let an image have its name again if its parent has not taken it."""
@@ -464,23 +471,24 @@ class VolumeImages:
         if merge.kind == REPLACE:
             if old_name(merge) in self.tree.names:
                 self._group.remove(old_name(merge))
-                self._active.discard(old_name(merge))
+                self._activation.gone(old_name(merge))
             if merge.parent not in self.tree.volumes:
                 self._kept.drop(merge.parent)
+                self._kept.keep_format(merge.image, self._volume(merge.image).format)
                 if self._kept.thin and merge.image not in self._attachments.held():
                     self.trim(merge.image)
         for name in self.tree.names:
             if parse_merge(name) == merge:
                 self._group.remove(name)
         self.tree.refresh()
-        self._settle()
+        self._activation.settle()
 
     # The end
 
     def close(self) -> None:
         """Give up what is below; nothing on the volumes changes."""
         with self.held():
-            self._settle()
+            tidy_up(self._group, self._activation.settle)
         self._release_below()
 
     def destroy(self) -> None:

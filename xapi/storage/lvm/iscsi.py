@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from xapi.storage.device_config import BAD_CHARACTER, plain_text, server_name
@@ -14,21 +17,34 @@ from xapi.storage.lvm.group import Runner
 from xapi.storage.lvm.iscsi_records import (
     DISCOVERY_PREFIX,
     NODE_PREFIX,
-    PLACES,
     discovery_records,
     node_records,
     set_credentials,
 )
-from xapi.storage.lvm.scsi import Disk, describe_disk
+from xapi.storage.lvm.ledger import Ledger
+from xapi.storage.lvm.multipath import wants_multipath
+from xapi.storage.lvm.scsi import Disk, describe_disk, let_udev_settle
 from xapi.storage.probe_text import Element, document
 from xapi.system.command import CommandFailed
 
+LOG = logging.getLogger("xapi.storage")
 DEFAULT_PORT = 3260
 TARGET_MISSING, IQN_MISSING, PORT_BAD = 95, 96, 142
-DEVICE_FAILED, LOGIN_FAILED, LOGOUT_FAILED, DISCOVERY_FAILED = 67, 68, 69, 83
+LOGIN_FAILED, LOGOUT_FAILED, DISCOVERY_FAILED = 68, 69, 83
 LONGEST_SECRET = 255
 NO_SESSIONS = 21
 """The code with which iscsiadm ends where there is nothing to list."""
+NOT_ADMITTED = 24
+"""The code with which iscsiadm ends where a target does not accept a password."""
+WHERE_THERE_ARE_OTHERS = {
+    "node.session.timeo.replacement_timeout": "15",
+    "node.session.initial_login_retry_max": "1",
+}
+"""For one path of several: seconds without a session after which it fails (alone it waits for two minutes), log-ins."""
+DISCOVERY_SECONDS = 20
+"""How long one portal of several may take to tell its targets (alone it has a minute and a half)."""
+NO_TIME_LEFT = 124
+"""The code with which `timeout` ends where the program did not."""
 IQN = re.compile(r"(iqn|eui|naa)\.[A-Za-z0-9.:_-]{1,220}")
 ANY_IQN = "*"
 NODE = re.compile(r"(\S+),(-?[0-9]+) (\S+)")
@@ -48,6 +64,11 @@ class Target:
     def portal(self) -> str:
         """Address and port as iscsiadm takes them."""
         return portal_of(self.address, self.port)
+
+    @property
+    def name(self) -> str:
+        """What tells sessions to it from others."""
+        return f"{self.portal} {self.iqn}"
 
 
 def portal_of(address: str, port: int) -> str:
@@ -119,6 +140,21 @@ def discover_by_record(portal: str) -> list[str]:
     return ["iscsiadm", "-m", "discoverydb", "-t", "st", "-p", portal, "--discover"]
 
 
+def known_targets() -> list[str]:
+    """List the targets and portals that the initiator has kept from earlier discoveries."""
+    return ["iscsiadm", "-m", "node"]
+
+
+def hurry(argv: Sequence[str]) -> list[str]:
+    """Let a program run for a short while only."""
+    return ["timeout", "--kill-after=5", str(DISCOVERY_SECONDS), *argv]
+
+
+def set_up(target: Target, name: str, value: str) -> list[str]:
+    """Set something of the sessions to come that everybody may know."""
+    return ["iscsiadm", "-m", "node", "-T", target.iqn, "-p", target.portal, "-o", "update", "-n", name, "-v", value]
+
+
 def log_in(target: Target) -> list[str]:
     """Begin a session."""
     return ["iscsiadm", "-m", "node", "-T", target.iqn, "-p", target.portal, "--login"]
@@ -133,17 +169,28 @@ def log_out(target: Target) -> list[str]:
 class Settings:
     """What a device_config says of a target. `iqn` and `scsi_id` are empty where nothing was chosen yet."""
 
-    address: str
+    addresses: tuple[str, ...]
     port: int
     iqn: str
     scsi_id: str
     credentials: Mapping[str, str]
     multihomed: bool
+    multipath: bool
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether there are to be sessions to more than one portal."""
+        return self.multihomed or self.iqn == ANY_IQN
+
+    def names(self, target: Target) -> bool:
+        """Whether a target is one of those that are meant."""
+        return self.iqn in (ANY_IQN, target.iqn)
 
     @classmethod
     def of(cls, device_config: Mapping[str, str]) -> Settings:
         """Return the settings of a device_config; InvalidConfiguration with the number that belongs to each key."""
-        address = server_name(plain_text(device_config, "target", TARGET_MISSING).split(",")[0], "target")
+        portals = plain_text(device_config, "target", TARGET_MISSING).split(",")
+        addresses = tuple(dict.fromkeys(server_name(name.strip(), "target") for name in portals))
         port = device_config.get("port") or str(DEFAULT_PORT)
         if not (port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
             raise InvalidConfiguration("port", "is no TCP port", PORT_BAD)
@@ -157,7 +204,9 @@ class Settings:
                 user, password = (_secret(device_config, name) for name in names)
                 credentials |= {f"username{suffix}": user, f"password{suffix}": password}
         scsi_id = device_config.get("SCSIid", "")
-        return cls(address, int(port), iqn, scsi_id, credentials, device_config.get("multihomed") == "true")
+        multipath = wants_multipath(device_config)
+        multihomed = device_config.get("multihomed", str(multipath).lower()) == "true"
+        return cls(addresses, int(port), iqn, scsi_id, credentials, multihomed, multipath)
 
 
 def _secret(device_config: Mapping[str, str], name: str) -> str:
@@ -170,13 +219,56 @@ def _secret(device_config: Mapping[str, str], name: str) -> str:
     return text
 
 
-class Initiator:
-    """This host as an iSCSI initiator. `devices` is the directory of device files, `records` where it keeps its own."""
+class PortalSilent(StorageFailure):
+    """A portal has not answered in the time that it had."""
 
-    def __init__(self, runner: Runner, devices: str = "/dev", records: Sequence[str] = PLACES) -> None:
+
+def _is_not_admitted(failure: StorageFailure) -> bool:
+    """Whether a log-in failed for its password: that is a wrong setting, and no path that is lost."""
+    cause = failure.__cause__
+    return isinstance(cause, CommandFailed) and cause.code == NOT_ADMITTED
+
+
+class Connection:
+    """The sessions that somebody uses, if any are needed; several users may share one."""
+
+    def __init__(self) -> None:
+        self._held: list[tuple[Ledger, str, Callable[[], object]]] = []
+
+    def add(self, ledger: Ledger, name: str, end: Callable[[], object]) -> None:
+        """Use one more, which the ledger has held for this."""
+        self._held.append((ledger, name, end))
+
+    def adopt(self) -> None:
+        """Have those end too that an earlier toolstack has begun."""
+        for ledger, name, _ in self._held:
+            ledger.adopt(name)
+
+    def end(self) -> None:
+        """Use them no more: those that were begun here and nobody else uses end."""
+        with ExitStack() as stack:
+            while self._held:
+                ledger, name, end = self._held.pop(0)
+                stack.callback(ledger.let_go, name, end)
+
+    def leave(self) -> None:
+        """Use them no more, and let them go on."""
+        while self._held:
+            ledger, name, _ = self._held.pop()
+            ledger.leave(name)
+
+
+class Initiator:
+    """This host as an iSCSI initiator. `devices` is the directory of device files, `records` where it keeps its own.
+
+    `state` is where is kept which sessions are ours.
+    """
+
+    def __init__(self, runner: Runner, devices: str, records: Sequence[str], state: Path) -> None:
         self._runner = runner
         self._devices = devices
         self._records = records
+        self._ledger = Ledger(state / "sessions")
 
     def _run(self, argv: Sequence[str], number: int) -> str:
         try:
@@ -184,31 +276,63 @@ class Initiator:
         except CommandFailed as error:
             raise StorageFailure(f"iSCSI: {error}", number) from error
 
+    # Finding targets
+
     def discover(self, settings: Settings) -> list[Target]:
-        """Return the targets of a portal."""
-        portal = portal_of(settings.address, settings.port)
+        """Return the targets of the portals; of several portals, it is enough that one answers."""
+        found: dict[Target, None] = {}
+        failures: list[StorageFailure] = []
+        for address in settings.addresses:
+            try:
+                found |= dict.fromkeys(self._discover_at(address, settings))
+            except StorageFailure as failure:
+                failures.append(failure)
+                LOG.warning("%s does not tell its targets: %s", address, failure)
+            else:
+                if not settings.everywhere:
+                    break
+        if len(failures) == len(settings.addresses):
+            raise failures[0]
+        return list(found)
+
+    def _discover_at(self, address: str, settings: Settings) -> list[Target]:
+        portal = portal_of(address, settings.port)
         own = {name: text for name, text in settings.credentials.items() if not name.endswith("_in")}
         if not own:
-            return parse_targets(self._run(discover(portal), DISCOVERY_FAILED))
+            return self._ask(portal, discover(portal), DISCOVERY_FAILED, settings)
         try:
-            return self._discover_with_password(settings, own)
+            return self._discover_with_password(address, settings, own)
+        except PortalSilent:
+            raise
         except StorageFailure as failure:
             # Many targets want the password at the log-in only, and end a discovery that insists on showing it.
             try:
-                return parse_targets(self._run(discover(portal), DISCOVERY_FAILED))
+                return self._ask(portal, discover(portal), DISCOVERY_FAILED, settings)
             except StorageFailure:
                 raise failure from None
 
-    def _discover_with_password(self, settings: Settings, credentials: Mapping[str, str]) -> list[Target]:
-        portal = portal_of(settings.address, settings.port)
+    def _discover_with_password(self, address: str, settings: Settings, credentials: Mapping[str, str]) -> list[Target]:
+        portal = portal_of(address, settings.port)
         self._run(new_discovery_record(portal), DISCOVERY_FAILED)
-        files = discovery_records(self._records, settings.address, settings.port)
+        files = discovery_records(self._records, address, settings.port)
         self._keep(files, DISCOVERY_PREFIX, credentials, portal)
         try:
-            return parse_targets(self._run(discover_by_record(portal), LOGIN_FAILED))
+            return self._ask(portal, discover_by_record(portal), LOGIN_FAILED, settings)
         finally:
             # To remove the record would take those of the targets with it.
             self._keep(files, DISCOVERY_PREFIX, {}, portal)
+
+    def _ask(self, portal: str, argv: Sequence[str], number: int, settings: Settings) -> list[Target]:
+        """Return what a portal tells; where it may not be the only one, it gets less time for it."""
+        if not settings.multipath and len(settings.addresses) == 1:
+            return parse_targets(self._run(argv, number))
+        try:
+            return parse_targets(self._runner(hurry(argv)).text)
+        except CommandFailed as error:
+            if error.code == NO_TIME_LEFT:
+                text = f"iSCSI: {portal} has told no targets within {DISCOVERY_SECONDS} s"
+                raise PortalSilent(text, DISCOVERY_FAILED) from error
+            raise StorageFailure(f"iSCSI: {error}", number) from error
 
     def _keep(self, files: Sequence[Path], prefix: str, credentials: Mapping[str, str], what: str) -> None:
         """Write credentials where the initiator reads them, or take them away there."""
@@ -220,56 +344,83 @@ class Initiator:
         except OSError as error:
             raise StorageFailure(f"iSCSI: what is kept of {what}: {error.strerror}", LOGIN_FAILED) from error
 
-    def sessions(self) -> list[Target]:
-        """Return the targets to which there are sessions."""
+    def _found(self, settings: Settings) -> list[Target]:
+        """Return the targets that are meant at all their portals, from what was kept of them if no portal answers."""
         try:
-            return parse_sessions(self._runner(["iscsiadm", "-m", "session"]).text)
+            found = self.discover(settings)
+        except StorageFailure:
+            # The address that is known may be that of the one path that is lost.
+            known = self._listed(known_targets()) if settings.multipath else []
+            found = [target for target in known if settings.names(target)]
+            if not found:
+                raise
+        wanted = [target for target in found if settings.names(target)]
+        if not wanted:
+            where = " and ".join(settings.addresses)
+            raise InvalidConfiguration("targetIQN", f"is not offered at {where}", IQN_MISSING)
+        return wanted
+
+    # Sessions
+
+    def _listed(self, argv: Sequence[str], line: re.Pattern[str] = NODE) -> list[Target]:
+        try:
+            return parse_targets(self._runner(argv).text, line)
         except CommandFailed as error:
             if error.code == NO_SESSIONS:
                 return []
             raise StorageFailure(f"iSCSI: {error}", 86) from error
 
-    def connect(self, settings: Settings) -> Callable[[], None]:
-        """Have sessions to the target of some settings; return what ends those that were begun for it."""
-        wanted = [target for target in self.discover(settings) if settings.iqn in (ANY_IQN, target.iqn)]
-        if not settings.multihomed and settings.iqn != ANY_IQN:
-            wanted = [target for target in wanted if target.address == settings.address] or wanted[:1]
-        if not wanted:
-            raise InvalidConfiguration("targetIQN", f"is not offered at {settings.address}", IQN_MISSING)
-        there = {(target.portal, target.iqn) for target in self.sessions()}
-        begun: list[Target] = []
+    def sessions(self) -> list[Target]:
+        """Return the targets to which there are sessions."""
+        return self._listed(["iscsiadm", "-m", "session"], SESSION)
 
-        def disconnect() -> None:
-            while begun:
-                self._log_out(begun[-1])
-                self._set_credentials(begun.pop(), {})
+    def connect(self, settings: Settings) -> Connection:
+        """Have sessions to the target of some settings. Of several paths it is enough that one can be had."""
+        wanted = self._found(settings)
+        if not settings.everywhere:
+            at = [target for address in settings.addresses for target in wanted if target.address == address]
+            wanted = [target for target in at if target.address == at[0].address] or wanted[:1]
+        # Before a restart of the toolstack, there may have been more of them.
+        ours = (each for each in self.sessions() if settings.names(each) and self._ledger.is_ours(each.name))
+        targets = {target.name: target for target in (*wanted, *ours)}
+        connection = Connection()
+        failures: list[StorageFailure] = []
+        with ExitStack() as undo:
+            undo.callback(connection.end)
+            for name, target in targets.items():
+                try:
+                    self._ledger.hold(name, partial(self._is_there, name), partial(self._log_in, target, settings))
+                except StorageFailure as failure:
+                    failures.append(failure)
+                    if not settings.multipath or _is_not_admitted(failure) or len(failures) == len(targets):
+                        raise
+                    LOG.warning("there is no path through %s: %s", target.portal, failure)
+                else:
+                    connection.add(self._ledger, name, partial(self._end, target))
+            let_udev_settle(self._runner)
+            undo.pop_all()
+        return connection
 
-        for target in wanted:
-            if (target.portal, target.iqn) in there:
-                continue
-            try:
-                self._log_in(target, settings)
-            except StorageFailure:
-                disconnect()
-                raise
-            begun.append(target)
-        self._run(["udevadm", "settle", "--timeout=30"], DEVICE_FAILED)
-        return disconnect
+    def _is_there(self, name: str) -> bool:
+        return any(target.name == name for target in self.sessions())
 
     def _log_in(self, target: Target, settings: Settings) -> None:
         self._set_credentials(target, settings.credentials)
         try:
+            for name, value in WHERE_THERE_ARE_OTHERS.items() if settings.multipath else ():
+                self._run(set_up(target, name, value), LOGIN_FAILED)
             self._run(log_in(target), LOGIN_FAILED)
         except StorageFailure:
             self._set_credentials(target, {})
             raise
 
-    def _log_out(self, target: Target) -> None:
+    def _end(self, target: Target) -> None:
         try:
             self._runner(log_out(target))
         except CommandFailed as error:
             if error.code != NO_SESSIONS:  # somebody else has ended it
                 raise StorageFailure(f"iSCSI: {error}", LOGOUT_FAILED) from error
+        self._set_credentials(target, {})
 
     def _set_credentials(self, target: Target, credentials: Mapping[str, str]) -> None:
         files = node_records(self._records, target.iqn, target.address, target.port, target.group)

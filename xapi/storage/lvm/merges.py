@@ -37,7 +37,7 @@ def old_name(merge: Merge) -> str:
 
 
 def room_for_merge(child: Vhd, parent: Vhd) -> int:
-    """Return the bytes that a volume must have for a parent that takes in the blocks of its child."""
+    """Return the bytes that a volume must have for a VHD that takes in the blocks of its child."""
     entries = parent.table.entries
     more = sum(
         1

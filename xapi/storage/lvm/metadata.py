@@ -34,6 +34,8 @@ NAMES = ("name_label", "name_description")
 ROOM_FOR_NAMES = SECTOR - len("<vdi>") - sum(2 * len(name) + len("<></>") for name in NAMES)
 TIME = "%Y%m%dT%H:%M:%SZ"
 METADATA_ERROR = 181
+FORMATS = {"vhd": "vhd", "raw": "aio"}
+"""What XenServer's drivers call the formats of disks."""
 OWN = frozenset(
     (*NAMES, "uuid", "deleted", "is_a_snapshot", "snapshot_of", "snapshot_time", "type", "vdi_type", "read_only")
 ) | {"managed", "metadata_of_pool", "sharable", "sm_config"}
@@ -173,7 +175,7 @@ def fields_of(uuid: str, format: str, record: VdiRecord, managed: bool = True) -
         "snapshot_of": record.snapshot_of,
         "snapshot_time": record.snapshot_time.astimezone(UTC).strftime(TIME),
         "type": record.type,
-        "vdi_type": format,
+        "vdi_type": FORMATS[format],
         "read_only": str(int(record.read_only)),
         "managed": str(int(managed)),
         "metadata_of_pool": record.metadata_of_pool,

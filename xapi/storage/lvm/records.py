@@ -7,8 +7,19 @@ from dataclasses import replace
 from xapi.storage.errors import StorageFailure
 from xapi.storage.file.record import VdiRecord
 from xapi.storage.lvm.group import VolumeGroup
-from xapi.storage.lvm.metadata import SECTOR, SR_SECTORS, VDI_SIZE, Fields, Metadata, fields_of, record_of
+from xapi.storage.lvm.metadata import (
+    FORMATS,
+    SECTOR,
+    SR_SECTORS,
+    VDI_SIZE,
+    Fields,
+    Metadata,
+    fields_of,
+    record_of,
+)
+from xapi.storage.lvm.sizes import make_volume
 from xapi.storage.lvm.volumes import METADATA_SIZE, METADATA_VOLUME
+from xapi.storage.vhd.file import RandomAccessFile
 
 
 class Records:
@@ -23,10 +34,12 @@ class Records:
     @staticmethod
     def prepare(group: VolumeGroup, allocation: str) -> None:
         """Make the volume of a new SR."""
-        group.create(METADATA_VOLUME, METADATA_SIZE)
-        with group.opened(METADATA_VOLUME, writable=True) as file:
+
+        def fill(file: RandomAccessFile) -> None:
             file.pwrite(Metadata(group.sr_uuid, allocation=allocation).encode(), 0)
             file.flush()
+
+        make_volume(group, METADATA_VOLUME, METADATA_SIZE, fill)
 
     @property
     def names(self) -> tuple[str, str]:
@@ -65,6 +78,13 @@ class Records:
         self._metadata.put(fields)
         self._disks[uuid] = fields
         self._write_slot(number)
+
+    def keep_format(self, uuid: str, format: str) -> None:
+        """Keep that a disk has a format, if anything is kept of it."""
+        fields = self._disks.get(uuid)
+        if fields is not None and fields.get("vdi_type") != FORMATS[format]:
+            self._disks[uuid] = {**fields, "vdi_type": FORMATS[format]}
+            self._write_slot(self._metadata.put(self._disks[uuid]))
 
     def drop(self, uuid: str) -> None:
         """Forget a disk."""

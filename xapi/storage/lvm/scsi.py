@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from xapi.storage.lvm.group import Runner
 from xapi.storage.probe_text import Element, document
 from xapi.system.command import CommandFailed
 
+LOG = logging.getLogger("xapi.storage")
 SCSI_ID = re.compile(r"[A-Za-z0-9_.:+-]{1,200}")
 SCSI_ID_MISSING = 107
 DEVICE_MISSING = 19
@@ -28,6 +30,14 @@ class Disk:
     vendor: str
     serial: str
     size: int
+
+
+def let_udev_settle(runner: Runner) -> None:
+    """Give udev its time to name new devices, and no more: who then looks for one says what is missing."""
+    try:
+        runner(["udevadm", "settle", "--timeout=30"])
+    except CommandFailed as error:
+        LOG.warning("udev does not come to an end: %s", error)
 
 
 def describe(device: str) -> list[str]:
@@ -51,15 +61,30 @@ def describe_disk(runner: Runner, path: str) -> Disk | None:
     return Disk(path, scsi_id, values.get("ID_VENDOR", ""), serial, size)
 
 
+def check_scsi_id(scsi_id: str) -> None:
+    """Raise InvalidConfiguration for what cannot be a SCSI id."""
+    if not SCSI_ID.fullmatch(scsi_id) or scsi_id.startswith(("-", ".")):
+        raise InvalidConfiguration("SCSIid", "is no id of a SCSI disk", SCSI_ID_MISSING)
+
+
+def map_of(devices: str, scsi_id: str) -> str | None:
+    """Return the path of the device that multipath has made of all paths to a disk, by whatever name; None for none."""
+    path = os.path.join(devices, "mapper", scsi_id)
+    if os.path.exists(path):
+        return path
+    named_otherwise = os.path.join(devices, "disk", "by-id", f"dm-uuid-mpath-{scsi_id}")
+    return os.path.realpath(named_otherwise) if os.path.exists(named_otherwise) else None
+
+
 def device_of(devices: str, scsi_id: str) -> str:
     """Return the path of the disk with a SCSI id, through multipath if that has it; InvalidConfiguration for none."""
-    if not SCSI_ID.fullmatch(scsi_id):
-        raise InvalidConfiguration("SCSIid", "is no id of a SCSI disk", SCSI_ID_MISSING)
-    places = (("mapper", scsi_id), ("disk", "by-id", f"scsi-{scsi_id}"))
-    for place in places:
-        path = os.path.join(devices, *place)
-        if os.path.exists(path):
-            return os.path.realpath(path) if place[0] == "disk" else path
+    check_scsi_id(scsi_id)
+    path = map_of(devices, scsi_id)
+    if path is not None:
+        return path
+    path = os.path.join(devices, "disk", "by-id", f"scsi-{scsi_id}")
+    if os.path.exists(path):
+        return os.path.realpath(path)
     raise InvalidConfiguration("SCSIid", f"no disk {scsi_id} has appeared", DEVICE_MISSING)
 
 

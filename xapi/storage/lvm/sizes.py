@@ -11,11 +11,12 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable
+from functools import partial
 
 from xapi.storage.errors import StorageFailure
 from xapi.storage.file.directory import UUID
 from xapi.storage.lvm.group import VolumeGroup
-from xapi.storage.lvm.volumes import EXTENT, Volume, whole_extents
+from xapi.storage.lvm.volumes import EXTENT, NEW_PREFIX, Volume, whole_extents
 from xapi.storage.vhd.errors import VhdError
 from xapi.storage.vhd.file import RandomAccessFile
 from xapi.storage.vhd.image import Vhd
@@ -24,11 +25,24 @@ from xapi.storage.vhd.modify import set_physical_size
 LOG = logging.getLogger("xapi.storage")
 JOURNAL_TAG = "journaler"
 INFLATE_NAME = re.compile(rf"inflate_({UUID.pattern})_([0-9]+)")
-NEW_PREFIX = "new_"
 PIECE = 4 << 20
+
+BROKEN = (StorageFailure, OSError, VhdError)
 
 Fill = Callable[[RandomAccessFile], object]
 """Writes what a new volume is to hold, durably."""
+
+
+def tidy_up(group: VolumeGroup, action: Callable[[], object]) -> None:
+    """Take back what has failed, or clear up after what is done: whether this fails too is nothing to tell a client.
+
+    What is left has a name that tells of it, and is settled before the next operation.
+    """
+    try:
+        action()
+    except BROKEN as error:
+        group.disturbed = True
+        LOG.warning("SR %s: not everything can be tidied up now, and will be: %s", group.sr_uuid, error)
 
 
 def zero(file: RandomAccessFile, start: int = 0) -> None:
@@ -48,8 +62,8 @@ def make_volume(group: VolumeGroup, name: str, size: int, fill: Fill) -> None:
         with group.opened(temporary, writable=True) as file:
             fill(file)
         group.rename(temporary, name)
-    except (StorageFailure, OSError, VhdError):
-        group.remove(temporary)
+    except BROKEN:
+        tidy_up(group, partial(group.remove, temporary))
         raise
 
 
@@ -74,8 +88,8 @@ def enlarge(group: VolumeGroup, volume: Volume, size: int) -> None:
             else:
                 zero(file, volume.size)
         group.remove(journal)
-    except (StorageFailure, OSError, VhdError):
-        _take_away(group, volume, volume.size, journal)
+    except BROKEN:
+        tidy_up(group, partial(_take_away, group, volume, volume.size, journal))
         raise
 
 
@@ -118,10 +132,11 @@ def shrink(group: VolumeGroup, volume: Volume) -> None:
     """Take away the room that a VHD does not need while nobody writes to it."""
     if volume.format != "vhd":
         return
-    with group.opened(volume.name, writable=True) as file:
-        vhd = Vhd.open(file, writable=True)
-        wanted = whole_extents(vhd.physical_size)
+    with group.active(volume.name):
+        with group.opened(volume.name) as file:
+            wanted = whole_extents(Vhd.open(file).physical_size)
         if wanted >= volume.size:
             return
-        set_physical_size(vhd, wanted)
+        with group.opened(volume.name, writable=True) as file:
+            set_physical_size(Vhd.open(file, writable=True), wanted)
     group.resize(volume.name, wanted)

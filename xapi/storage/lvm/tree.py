@@ -6,7 +6,7 @@ tells another name or size of the volume, or until the tree is told to forget it
 
 from __future__ import annotations
 
-from xapi.storage.errors import StorageFailure
+from xapi.storage.errors import SrUnavailable, StorageFailure
 from xapi.storage.images.tree import ImageTree, Node
 from xapi.storage.lvm.change_logs import LOG_NAME
 from xapi.storage.lvm.group import VolumeGroup
@@ -39,6 +39,10 @@ class VolumeTree(ImageTree):
     def forget_all(self) -> None:
         """Know of nothing, for there is nothing any more."""
         self.volumes, self.names, self._logs = {}, [], set()
+        self.forget_nodes()
+
+    def forget_nodes(self) -> None:
+        """Look into everything anew when it is next asked for."""
         for uuid in list(self._nodes):
             self._forget(uuid)
 
@@ -52,8 +56,15 @@ class VolumeTree(ImageTree):
         if volume is None:
             self._forget(uuid)
             return None
-        stamp = (volume.name, volume.size, volume.hidden)
-        return self._known(uuid, stamp) or self._keep(self._read(volume), stamp)
+        stamp = (volume.name, volume.size, volume.hidden, volume.resetting)
+        try:
+            return self._known(uuid, stamp) or self._keep(self._read(volume), stamp)
+        except SrUnavailable:
+            raise
+        except (OSError, StorageFailure) as error:
+            # Perhaps not the volume is damaged but what it lies on, and only for now: it is looked into each time.
+            path, why = self._group.path(volume.name), getattr(error, "strerror", None) or str(error)
+            return self._keep(Node(uuid, path, "vhd", 0, volume.size, volume.hidden, trouble=why), ())
 
     def _read_all(self) -> None:
         if not self._complete:
@@ -89,12 +100,11 @@ class VolumeTree(ImageTree):
                 vhd = Vhd.open(file)
                 parent = self._parent(vhd) if vhd.has_parent else ""
                 trouble = "its parent is not in this SR" if vhd.has_parent and not parent else ""
+                trouble = "it is being reset" if volume.resetting else trouble
                 hidden = bool(vhd.hidden) or volume.hidden
                 return Node(uuid, path, "vhd", vhd.size, size, hidden, parent, trouble)
         except VhdError as error:
             return Node(uuid, path, "vhd", 0, size, volume.hidden, trouble=error.reason)
-        except (OSError, StorageFailure) as error:
-            return Node(uuid, path, "vhd", 0, size, volume.hidden, trouble=str(error))
 
     def _parent(self, vhd: Vhd) -> str:
         for path in parent_paths(vhd):

@@ -14,8 +14,13 @@ from xapi.storage.vhd.layout import BLOCK_SIZE, FOOTER_SIZE, HEADER_SIZE, SECTOR
 GROUP_PREFIX = "VG_XenStorage-"
 PREFIXES = {"vhd": "VHD-", "raw": "LV-"}
 METADATA_VOLUME = "MGT"
+NEW_PREFIX = "new_"
+"""What begins the name of a volume that is not finished."""
 METADATA_SIZE = 4 << 20
 HIDDEN_TAG = "hidden"
+"""What marks a volume as an inner node of a chain; a VHD says it of itself."""
+RESET_TAG = "xapi-reset"
+"""What a disk has whose data is being dropped."""
 EXTENT = 4 << 20
 """The extents of XenServer's volume groups, in bytes: every volume's size is a multiple."""
 LOCATOR_ROOM = 3 * 2 * SECTOR
@@ -63,6 +68,11 @@ def short_name(group: str, name: str) -> str:
     return "_".join((*name.split("_")[:2], "1"))
 
 
+def format_of(name: str) -> str:
+    """Return the format of a disk by the name of its volume."""
+    return "raw" if name.startswith(PREFIXES["raw"]) else "vhd"
+
+
 def whole_extents(size: int) -> int:
     """Return the size of the volume that holds `size` bytes."""
     return -(-size // EXTENT) * EXTENT
@@ -89,7 +99,7 @@ def empty_size() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """A logical volume that is a disk; size in bytes."""
+    """A logical volume that is a disk; size in bytes. `resetting` is True if its data is being dropped."""
 
     uuid: str
     format: str
@@ -99,6 +109,7 @@ class Volume:
     open: bool
     read_only: bool
     hidden: bool
+    resetting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +129,22 @@ def parse_volumes(report: str) -> list[Volume]:
 
 def volume_names(report: str) -> list[str]:
     """Return the names of all volumes in what `lvs --reportformat json` printed, also of those that are no disks."""
-    names = []
-    for row in _rows(report, "lv"):
-        long = [tag.removeprefix(NAME_TAG) for tag in row.get("lv_tags", "").split(",") if tag.startswith(NAME_TAG)]
-        names.append(long[0] if long else row.get("lv_name", ""))
-    return names
+    return [_name(row) for row in _rows(report, "lv")]
+
+
+def _name(row: dict[str, str]) -> str:
+    long = [tag.removeprefix(NAME_TAG) for tag in row.get("lv_tags", "").split(",") if tag.startswith(NAME_TAG)]
+    return long[0] if long else row.get("lv_name", "")
+
+
+def idle_volumes(report: str) -> list[str]:
+    """Return the names of the volumes that have a device which nobody has open, also of those that are no disks."""
+    return [_name(row) for row in _rows(report, "lv") if row.get("lv_attr", "").ljust(10, "-")[4:6] == "a-"]
+
+
+def suspended_volumes(report: str) -> list[str]:
+    """Return the names of the volumes whose devices let nobody read or write for now."""
+    return [_name(row) for row in _rows(report, "lv") if row.get("lv_attr", "").ljust(10, "-")[4] == "s"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,15 +174,17 @@ def _volume(row: dict[str, str]) -> Volume | None:
     if match is None:
         return None
     attributes = row.get("lv_attr", "").ljust(10, "-")
+    tags = row.get("lv_tags", "").split(",")
     return Volume(
         uuid=match[2],
-        format="vhd" if match[1] == "VHD" else "raw",
+        format=format_of(match[0]),
         name=match[0],
         size=_bytes(row.get("lv_size", "")),
         active=attributes[4] == "a",
         open=attributes[5] == "o",
         read_only=attributes[1] in "rR",
-        hidden=HIDDEN_TAG in row.get("lv_tags", "").split(","),
+        hidden=HIDDEN_TAG in tags,
+        resetting=RESET_TAG in tags,
     )
 
 

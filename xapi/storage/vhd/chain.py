@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from xapi.storage.vhd.errors import (
@@ -21,6 +22,7 @@ from xapi.storage.vhd.file import Bytes, Opener, RandomAccessFile, RealFile, zer
 from xapi.storage.vhd.image import Vhd
 from xapi.storage.vhd.layout import SECTOR
 from xapi.storage.vhd.parents import canonical_path, decode_name, parent_paths
+from xapi.system.undo import on_failure
 
 MAXIMUM_DEPTH = 256
 CHUNK = 2 << 20
@@ -113,14 +115,11 @@ def open_parent(child: Vhd, opener: Opener = RealFile.open, writable: bool = Fal
         if child.parent_is_raw:
             return RawDisk(file, writable)
         try:
-            parent = Vhd.open(file, writable)
+            with on_failure(file.close):
+                parent = Vhd.open(file, writable)
         except VhdError as error:
-            file.close()
             wrong = wrong or error
             continue
-        except BaseException:
-            file.close()
-            raise
         if parent.footer.unique_id == child.header.parent_id:
             return parent
         expected, actual = str(child.header.parent_id), str(parent.footer.unique_id)
@@ -147,11 +146,8 @@ class Chain:
     def open(cls, path: str, writable: bool = False, opener: Opener = RealFile.open, raw: bool = False) -> Chain:
         """Open the leaf at `path`; its parents follow when they are needed."""
         file = opener(path, writable)
-        try:
+        with on_failure(file.close):
             return cls(RawDisk(file, writable) if raw else Vhd.open(file, writable), opener)
-        except BaseException:
-            file.close()
-            raise
 
     def __enter__(self) -> Chain:
         return self
@@ -203,9 +199,10 @@ class Chain:
         return list(self._links)
 
     def close(self) -> None:
-        """Close every link that was opened."""
-        for link in self._links:
-            link.close()
+        """Close every link that was opened, whatever one of them says to that."""
+        with ExitStack() as stack:
+            for link in self._links:
+                stack.callback(link.close)
 
     # Reading
 

@@ -18,6 +18,8 @@ WRITTEN_AT_ONCE = 256 << 10
 """For more, Linux looks for one large page, which costs many times the copy where its memory is in pieces."""
 VECTOR_LIMIT = 1024
 """How many buffers one pwritev takes (IOV_MAX on Linux)."""
+CANNOT_TELL = (errno.EINVAL, errno.EOPNOTSUPP, errno.EIO)
+"""What a file system says that knows of no holes; EIO comes from SMB. A disk that is broken says so when it is read."""
 
 
 class RandomAccessFile(Protocol):
@@ -244,7 +246,7 @@ class RealFile:
         except OSError as error:
             if error.errno == errno.ENXIO:  # only a hole from here to the end
                 return end
-            if error.errno in (errno.EINVAL, errno.EOPNOTSUPP):
+            if error.errno in CANNOT_TELL:
                 return offset if whence == os.SEEK_DATA else end
             raise
 

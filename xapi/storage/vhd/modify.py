@@ -9,8 +9,8 @@ from xapi.storage.vhd.block_table import BlockTable
 from xapi.storage.vhd.errors import InvalidName, InvalidSize, UnsupportedVhd
 from xapi.storage.vhd.file import RandomAccessFile
 from xapi.storage.vhd.image import Vhd
-from xapi.storage.vhd.layout import FOOTER_SIZE, UNUSED, DiskType, Header, padded
-from xapi.storage.vhd.parents import CODES, LOCATOR_ROOM, Parent, encode_locator, encode_name, relative_path
+from xapi.storage.vhd.layout import FOOTER_SIZE, UNUSED, DiskType, Header, ParentLocator, padded
+from xapi.storage.vhd.parents import CODES, LOCATOR_ROOM, MACX, Parent, encode_locator, encode_name, relative_path
 from xapi.storage.vhd.resize import relayout
 
 
@@ -19,7 +19,8 @@ def set_parent(vhd: Vhd, parent: Parent, journal: RandomAccessFile | None = None
 
     At every moment one of the locators leads to the parent that the header names, old or new: the first locator
     stays until the header is changed. A path that is too long for the room that the locators have needs a journal,
-    else InvalidName.
+    else InvalidName. One that is shorter than before is lengthened by slashes: all that changes in the header then lies
+    in one sector of it, which is written whole or not at all.
     """
     vhd.check_writable()
     if not vhd.has_parent:
@@ -32,7 +33,7 @@ def set_parent(vhd: Vhd, parent: Parent, journal: RandomAccessFile | None = None
         parent_name=encode_name(parent.path, vhd.path),
     )
     texts = {
-        index: encode_locator(locator.code, relative)
+        index: _encode_as_long(locator, relative)
         for index, locator in enumerate(header.locators)
         if locator.code in CODES
     }
@@ -48,6 +49,12 @@ def set_parent(vhd: Vhd, parent: Parent, journal: RandomAccessFile | None = None
     named = [(code, encode_locator(code, relative)) for code in CODES]
     roomy = [(code, text, max(padded(len(text)), LOCATOR_ROOM)) for code, text in named]
     relayout(vhd, journal, header=header, locators=roomy, sync=sync)
+
+
+def _encode_as_long(locator: ParentLocator, relative: str) -> bytes:
+    text = encode_locator(locator.code, relative)
+    missing = (locator.length - len(text)) // (1 if locator.code == MACX else 2)
+    return encode_locator(locator.code, relative.replace("/", "/" * (1 + max(missing, 0)), 1))
 
 
 def _write_locators(vhd: Vhd, header: Header, texts: dict[int, bytes], sync: bool) -> Header:

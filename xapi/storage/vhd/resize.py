@@ -40,6 +40,8 @@ def grow(vhd: Vhd, size: int, journal: RandomAccessFile | None = None, sync: boo
     if size < vhd.size:
         raise InvalidSize(vhd.path, f"shrinking from {vhd.size} to {size} bytes is not supported")
     if size == vhd.size:
+        if vhd.disk_type is not DiskType.FIXED and vhd.footers.front != vhd.footer:
+            vhd.write_footer(vhd.footer, sync)  # growing to this size was cut short, between the footer and its copy
         return
     if vhd.disk_type is not DiskType.FIXED and size <= largest_size(vhd):
         _grow_in_place(vhd, size, sync)
