@@ -6,9 +6,11 @@ Arguments go to the pytest inside: `python -m tests.lab -k iscsi`.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+from pathlib import Path
 
-from tests.lab.machine import KINDS, boot, found, prepare
+from tests.lab.machine import DIRECTORY, KINDS, boot, found, prepare
 from tests.lab.packages import NotPrepared
 
 SECONDS = 3600.0
@@ -32,9 +34,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--machine", choices=KINDS, default=KINDS[0], help="user-mode Linux, or QEMU with adapters")
     parser.add_argument("--run", metavar="COMMAND", help="run a shell command inside instead of the tests")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="how long it may take in all")
+    parser.add_argument("--directory", type=Path, default=DIRECTORY, help="where the machine is, and its runs' results")
     options, rest = parser.parse_known_args(arguments)
+    for number in (signal.SIGTERM, signal.SIGINT):  # a way out that clears the disks away
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     try:
-        lab = found() if options.offline else prepare()
+        lab = found(options.directory) if options.offline else prepare(options.directory)
     except NotPrepared as error:
         print(error, file=sys.stderr)
         return 2
@@ -42,6 +47,7 @@ def main(arguments: list[str]) -> int:
         return 0
     job = ["sh", "-c", options.run] if options.run else pytest_command(rest)
     result = boot(lab, job, options.seconds, options.machine)
+    print(f"lab: results are in {result.directory}")
     if result.code != 0:
         print(result.why.splitlines()[0], file=sys.stderr)
     return 1 if result.code is None else result.code

@@ -23,6 +23,8 @@ hostname lab
 ip link set lo up
 printf '127.0.0.1 localhost lab\n::1 localhost\n' >/etc/hosts
 echo 'InitiatorName=iqn.2026-11.lab:initiator' >/etc/iscsi/initiatorname.iscsi
+# By udev, each volume's coming and going is as long again: four programs. A test that wants that removes the file.
+[ -z "$lab_out" ] || printf 'activation {\n\tudev_sync = 0\n\tudev_rules = 0\n}\n' >/etc/lvm/lvmlocal.conf
 for module in configfs virtio_blk ext4 loop dm_mod dm_snapshot sd_mod iscsi_tcp nfsd nfs nfsv3 nfsv4 mptsas \
   target_core_mod target_core_file iscsi_target_mod tcm_loop; do
   modprobe -q $module
@@ -35,9 +37,23 @@ if [ -z "$lab_out" ]; then
   modprobe -q 9pnet_virtio
   mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 out /out || echo "lab: nowhere to write to"
 fi
-# Under user-mode Linux udevd can end with "Event loop failed"; whoever waits for it then would wait for ever.
-(while :; do /lib/systemd/systemd-udevd; dmsetup udevcomplete_all --yes; done) >/run/udevd.log 2>&1 &
-while ! udevadm control --ping 2>/run/ping.log; do :; done
+# A question that comes while udevd takes the connection has no sender, and is not answered: it is asked again.
+await_udevd() { until udevadm control --ping --timeout=5 2>/dev/null; do :; done; }
+# Should udevd end, then what was to be told it is lost: links are missing, and whoever waits for it waits for ever.
+keep_udevd() {
+  /lib/systemd/systemd-udevd
+  while echo "lab: udevd has ended with $?"; do
+    (
+      await_udevd
+      udevadm trigger --action=change --subsystem-match=block
+      udevadm settle --timeout=30
+      dmsetup udevcomplete_all --yes
+    ) &
+    /lib/systemd/systemd-udevd
+  done
+}
+keep_udevd >/out/udevd.log 2>&1 &
+await_udevd
 udevadm trigger --action=add --subsystem-match=block
 udevadm settle --timeout=60
 echo "lab: ready after $(cut -d' ' -f1 /proc/uptime) s"

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shlex
 import shutil
-import signal
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.lab import initrd, packages, qemu, uml
 from tests.lab.packages import NotPrepared
+from tests.lab.runs import begun, locked
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DIRECTORY = CHECKOUT / ".lab"
 GUEST = CHECKOUT / "tests" / "lab" / "guest.sh"
+KEEPER = Path(__file__).with_name("keeper.py")
 COMMAND = "python -m tests.lab --prepare"
-FORM = 4
+FORM = 5
 """Raise it when what preparation makes has changed."""
 GIB = 1 << 30
 DISKS = {"store": 24 * GIB, "lvm": 16 * GIB, "ext": 16 * GIB, "small": GIB // 4}
@@ -30,6 +29,9 @@ DISKS = {"store": 24 * GIB, "lvm": 16 * GIB, "ext": 16 * GIB, "small": GIB // 4}
 ADAPTER_DISKS = {"hba0": 16 * GIB, "hba1": GIB // 4}
 """The empty disks behind an emulated SAS adapter, by their serial numbers."""
 KINDS = ("uml", "qemu")
+MEMORY_IS_KEPT = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(GIB // 2)}
+"""What a process of the job gives back it has to touch anew, which is the slowest of all that it does in there."""
+PROCESSORS = {"uml": 1, "qemu": 2}
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,17 @@ def prepare(directory: Path = DIRECTORY, tell: Callable[[str], None] = print) ->
     """Fetch and unpack what is needed, unless that was done; the only part that needs a network."""
     with suppress(NotPrepared):
         return found(directory)
-    root = directory / "root"
     directory.mkdir(parents=True, exist_ok=True)
     (directory / ".gitignore").write_text("*\n")
+    with locked(directory / "lock"):  # no machine runs over these files meanwhile
+        with suppress(NotPrepared):
+            return found(directory)
+        return _prepare(directory, tell)
+
+
+def _prepare(directory: Path, tell: Callable[[str], None]) -> Lab:
+    root = directory / "root"
+    (directory / "stamp.json").unlink(missing_ok=True)
     files = packages.fetch(directory / "archives", packages.lacking(), tell)
     tell("unpacking")
     packages.unpack(files, root)
@@ -122,62 +132,41 @@ def command(lab: Lab, kind: str, out: Path, images: Path) -> tuple[list[str], di
     return qemu.command(base, lab.root, out, disks, {name: images / name for name in ADAPTER_DISKS}), qemu.places(disks)
 
 
-@contextmanager
-def _alone(lab: Lab) -> Iterator[None]:
-    """Have one machine at a time: there is one directory for its results."""
-    with (lab.directory / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
 def boot(lab: Lab, job: Sequence[str], seconds: float, kind: str, tell: Callable[[str], object] = print) -> Result:
     """Run a program in a lab machine, in the checkout's directory there, and return how it ended.
 
-    What it writes to /out is in the result's directory, which stays until the next boot.
+    What it writes to /out is in the result's directory, which stays for some runs more.
     """
-    with _alone(lab), tempfile.TemporaryDirectory(dir=lab.directory, prefix="disks-") as images:
-        out = lab.directory / "out"
-        shutil.rmtree(out, ignore_errors=True)
-        out.mkdir(parents=True)
-        argv, places = command(lab, kind, out, Path(images))
+    with locked(lab.directory / "lock", shared=True), begun(lab.directory) as run:
+        out = run / "out"
+        argv, places = command(lab, kind, out, run / "disks")
         disks = " ".join(f"{name}={device}" for name, device in places.items())
-        variables = {"XAPI_LAB": kind, "XAPI_LAB_DISKS": disks, "PYTHONDONTWRITEBYTECODE": "1"}
+        variables = {"XAPI_LAB": kind, "XAPI_LAB_DISKS": disks, "PYTHONDONTWRITEBYTECODE": "1", **MEMORY_IS_KEPT}
         lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
         lines += [f"cd {shlex.quote(str(CHECKOUT))}", shlex.join(job)]
         (out / "job").write_text("\n".join(lines) + "\n")
-        console = _watch(argv, seconds, tell)
+        console = _watch([str(seconds), str(PROCESSORS[kind]), *argv], tell)
         (out / "console").write_text(console)
         code = int((out / "exit").read_text()) if (out / "exit").exists() else None
         return Result(code, out, console)
 
 
-def _watch(argv: Sequence[str], seconds: float, tell: Callable[[str], object]) -> str:
-    """Run a machine to its end, or kill it when the time is over; return what its console showed."""
+def _watch(arguments: Sequence[str], tell: Callable[[str], object]) -> str:
+    """Run a machine to its end, which comes when the time or this process is over; return what its console showed."""
     shown: list[str] = []
     with subprocess.Popen(
-        argv,
-        stdin=subprocess.DEVNULL,
+        [sys.executable, "-I", "-S", str(KEEPER), *arguments],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
         start_new_session=True,
     ) as process:
-
-        def kill(*_: object) -> None:
-            # A user-mode Linux is a group of processes, some of which outlive their first.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-        previous = signal.signal(signal.SIGALRM, kill)
-        signal.setitimer(signal.ITIMER_REAL, seconds)
-        try:
-            assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with process.stdin:
             for line in process.stdout:
                 shown.append(line.rstrip("\r\n"))
                 tell(shown[-1])
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            signal.signal(signal.SIGALRM, previous)
-            kill()
     return "\n".join(shown)

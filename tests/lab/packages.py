@@ -14,6 +14,7 @@ KERNEL = "linux-image-amd64"
 ALWAYS = ("busybox-static", "kmod", "user-mode-linux")
 """Needed as files, even where the host has them."""
 WANTED = (
+    "cifs-utils",
     "e2fsprogs",
     "iproute2",
     "lvm2",
@@ -25,6 +26,7 @@ WANTED = (
     "procps",
     "qemu-utils",
     "rpcbind",
+    "samba",
     "udev",
 )
 """What is not installed on this host of these, and of what they depend on, is unpacked into the lab's own directory."""

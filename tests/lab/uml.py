@@ -22,7 +22,14 @@ def command(root: Path, modules: Sequence[Path], out: Path, guest: Path, disks: 
         "lab_modules": " ".join(map(str, modules)),
     }
     argv = [str(root / "usr" / "bin" / PROGRAM), f"mem={MEMORY}", "rootfstype=hostfs", "rootflags=/", "ro", "quiet"]
-    argv += ["init=/bin/sh", "con=null", "con0=fd:0,fd:1", "panic=-1"]
+    argv += [
+        "init=/bin/sh",
+        "con=null",
+        "con0=fd:0,fd:1",
+        "panic=-1",
+        "pty.legacy_count=0",
+        f"uml_dir={out.parent}/uml",
+    ]
     argv += [f"ubd{number}={file}" for number, file in enumerate(disks.values())]
     argv += [f"{name}={value}" for name, value in variables.items()]
     return [*argv, "--", str(guest.parent / "first.sh")]

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.lab.inside.filer import Filer, daemon
+from tests.lab.inside.samba import Samba
 from tests.lab.inside.shell import disk, sh, wipe
 
+LVM_SETTINGS = Path("/etc/lvm/lvmlocal.conf")
 # Elsewhere these tests would write to whatever disks they find.
 collect_ignore_glob = [] if "XAPI_LAB" in os.environ else ["test_*"]
 
@@ -39,6 +41,15 @@ def small_disk() -> Iterator[str]:
     wipe(device)
 
 
+@pytest.fixture
+def lvm_with_udev() -> Iterator[None]:
+    """LVM waits for udev to make the devices of volumes, as it does on most hosts; it takes twice the time."""
+    kept = LVM_SETTINGS.read_bytes() if LVM_SETTINGS.exists() else b""
+    LVM_SETTINGS.unlink(missing_ok=True)
+    yield
+    LVM_SETTINGS.write_bytes(kept)
+
+
 @pytest.fixture(scope="session")
 def initiator() -> None:
     """The daemon that keeps iSCSI sessions."""
@@ -48,3 +59,8 @@ def initiator() -> None:
 @pytest.fixture(scope="session")
 def filer(store: Path) -> Filer:
     return Filer(store)
+
+
+@pytest.fixture(scope="session")
+def smb(store: Path) -> Samba:
+    return Samba(store / "smb")

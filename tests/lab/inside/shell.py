@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 PATIENCE = 120.0
@@ -27,6 +29,11 @@ def eventually(what: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def settled() -> None:
+    """Wait until udev has done all that it was told of; what it was asked at a bad moment it never answers."""
+    eventually(lambda: subprocess.run(["udevadm", "settle", "--timeout=10"], check=False).returncode == 0)
+
+
 def disk(name: str) -> str:
     """Return the device of one of the machine's own disks."""
     places = dict(place.split("=", 1) for place in os.environ["XAPI_LAB_DISKS"].split())
@@ -35,7 +42,7 @@ def disk(name: str) -> str:
 
 def wipe(device: str) -> None:
     """Take from a device whatever volume group or file system is on it."""
-    sh("udevadm", "settle")
+    settled()
     for line in sh("pvs", "--noheadings", "-o", "pv_name,vg_name", check=False).splitlines():
         path, *group = line.split()
         if os.path.realpath(path) == os.path.realpath(device) and group:
@@ -56,3 +63,26 @@ def write_text(path: Path, text: str) -> None:
         os.write(descriptor, text.encode())
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def command_lines() -> Iterator[set[bytes]]:
+    """Gather the command lines of all processes that anybody could see inside; the set is complete afterwards."""
+    seen: set[bytes] = set()
+    stopped = threading.Event()
+
+    def watch() -> None:
+        while not stopped.is_set():
+            for place in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    seen.add(place.read_bytes())
+                except OSError:  # it has gone meanwhile
+                    continue
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        stopped.set()
+        thread.join()

@@ -29,7 +29,9 @@ def backstore(name: str, file: Path, size: int) -> Iterator[Path]:
 
 
 @contextmanager
-def target(iqn: str, stores: Sequence[Path], chap: Mapping[str, str] | None = None) -> Iterator[Path]:
+def target(
+    iqn: str, stores: Sequence[Path], chap: Mapping[str, str] | None = None, portals: Sequence[str] = PORTALS
+) -> Iterator[Path]:
     """Offer some stores as LUNs 0, 1, … of a target; with `chap`, to those who know userid and password."""
     chap = chap or {}
     group = CONFIG / "iscsi" / iqn / "tpgt_1"
@@ -40,7 +42,7 @@ def target(iqn: str, stores: Sequence[Path], chap: Mapping[str, str] | None = No
         lun.mkdir()
         links.append(lun / "store")
         os.symlink(store, links[-1])
-    for portal in PORTALS:
+    for portal in portals:
         (group / "np" / portal).mkdir()
     wanted = {"generate_node_acls": "1", "demo_mode_write_protect": "0"}
     wanted["authentication"] = "1" if chap else "0"
@@ -53,7 +55,7 @@ def target(iqn: str, stores: Sequence[Path], chap: Mapping[str, str] | None = No
         yield group
     finally:
         write_text(group / "enable", "0\n")
-        for portal in PORTALS:
+        for portal in portals:
             (group / "np" / portal).rmdir()
         for link in links:
             link.unlink()
@@ -63,9 +65,9 @@ def target(iqn: str, stores: Sequence[Path], chap: Mapping[str, str] | None = No
 
 
 @contextmanager
-def local_adapter(store: Path) -> Iterator[None]:
+def local_adapter(store: Path, name: str = "naa.50014050aaaaaaaa") -> Iterator[None]:
     """Have a store as a SCSI disk of this machine, behind an adapter that is the kernel's own."""
-    group = CONFIG / "loopback" / "naa.50014050aaaaaaaa" / "tpgt_1"
+    group = CONFIG / "loopback" / name / "tpgt_1"
     lun = group / "lun" / "lun_0"
     group.mkdir(parents=True)
     write_text(group / "nexus", "naa.50014050bbbbbbbb\n")

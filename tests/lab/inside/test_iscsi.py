@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -11,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.lab.inside.shell import active_volumes, sh, write_text
+from tests.lab.inside.shell import active_volumes, command_lines, sh, write_text
 from tests.lab.inside.target import backstore, discovery_asks, target
 from xapi.storage.contract import MIB, content, new_uuid, refuses, write
 from xapi.storage.errors import InvalidConfiguration, SrUnavailable, StorageFailure
@@ -90,28 +89,12 @@ def test_a_target_has_to_show_a_password_too(driver: LvmOverIscsi, stores: list[
 
 
 def test_nobody_sees_a_password_in_the_list_of_processes(driver: LvmOverIscsi, stores: list[Path]) -> None:
-    seen: set[bytes] = set()
-    stopped = threading.Event()
-
-    def watch() -> None:
-        while not stopped.is_set():
-            for place in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    seen.add(place.read_bytes())
-                except OSError:
-                    continue
-
     with target(IQN, stores[:1], CHAP):
-        thread = threading.Thread(target=watch)
-        thread.start()
-        try:
+        with command_lines() as seen:
             config = lun_of(driver, {**PORTAL, **KNOWN, "targetIQN": IQN})
             uuid = new_uuid()
             driver.create(uuid, config, 0, "user", {})
             sr = driver.attach(uuid, config, {})
-        finally:
-            stopped.set()
-            thread.join()
         assert any(b"iscsiadm" in each for each in seen)
         assert not any(CHAP["password"].encode() in each for each in seen)
         kept = sh("grep", "-r", "-l", "--", CHAP["password"], "/etc/iscsi").split()
