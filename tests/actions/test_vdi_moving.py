@@ -458,6 +458,38 @@ NOW = {("false", "over"), ("true", "frozen")}  # the others take their time
 GONE_OVER = ("over", "followed", "committed", "left")
 
 
+def moved_by_a_killed_toolstack(house: StorageHouse, sr: str, other: str, step: str) -> tuple[str, str]:
+    """Return the disk that was to move, and the one that its VM has after the restart: nothing in it is lost."""
+    disk = filled(house, sr)
+    vm = halted(house.client)
+    drive = house.drive(vm, disk)
+    house.client.VM.start(vm, False, False)
+    (backend,) = drives_in(house, vm)
+    before = content_of_running(house, disk)
+    guest = Guest(backend, 7) if isinstance(backend, NbdBackend) else None
+    if guest is not None:
+        guest.start()
+        guest.wait_for_writes(5)
+    house.house.close()
+    killed = subprocess.run(
+        [sys.executable, "-m", "tests.actions.killed_move", str(house.root), disk, other, step], timeout=60
+    )
+    assert killed.returncode == -signal.SIGKILL
+    if guest is not None:
+        guest.wait_for_writes(5)  # nobody but its process serves it now
+    house.restart()
+    if guest is not None:
+        guest.wait_for_writes(5)
+        guest.stop()
+        guest.close()
+        before = bytes(guest.model)
+    now = house.client.VBD.get_VDI(drive)
+    assert (now != disk) == (step in GONE_OVER)
+    house.client.VM.hard_shutdown(vm)
+    assert content(house, now) == before
+    return disk, now
+
+
 @pytest.mark.parametrize(
     ("vhd_files", "step"),
     [
@@ -469,33 +501,7 @@ GONE_OVER = ("over", "followed", "committed", "left")
 def test_a_killed_toolstack_leaves_one_whole_disk(vhd_files: str, step: str) -> None:
     with storage_house(vhd_files=vhd_files) as house:
         sr, other = house.sr(), house.sr("file")
-        disk = filled(house, sr)
-        vm = halted(house.client)
-        drive = house.drive(vm, disk)
-        house.client.VM.start(vm, False, False)
-        (backend,) = drives_in(house, vm)
-        before = content_of_running(house, disk)
-        guest = Guest(backend, 7) if isinstance(backend, NbdBackend) else None
-        if guest is not None:
-            guest.start()
-            guest.wait_for_writes(5)
-        house.house.close()
-        killed = subprocess.run(
-            [sys.executable, "-m", "tests.actions.killed_move", str(house.root), disk, other, step], timeout=60
-        )
-        assert killed.returncode == -signal.SIGKILL
-        if guest is not None:
-            guest.wait_for_writes(5)  # nobody but its process serves it now
-        house.restart()
-        if guest is not None:
-            guest.wait_for_writes(5)
-            guest.stop()
-            guest.close()
-            before = bytes(guest.model)
-        now = house.client.VBD.get_VDI(drive)
-        assert (now != disk) == (step in GONE_OVER)
-        house.client.VM.hard_shutdown(vm)
-        assert content(house, now) == before
+        disk, now = moved_by_a_killed_toolstack(house, sr, other, step)
         check_nothing_is_left(house, other if now != disk else sr, now)
         check_nothing_is_left(house, sr if now != disk else other)
 

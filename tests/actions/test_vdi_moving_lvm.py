@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -14,19 +11,17 @@ from tests.actions.killed_move import STEPS
 from tests.actions.lvm_house import LvmHouse, lvm_house
 from tests.actions.storage_house import MEBIBYTE, refusal
 from tests.actions.test_vdi_moving import (
-    GONE_OVER,
-    Guest,
     check_nothing_is_left,
     content,
-    content_of_running,
     disk_of,
     drives_in,
     filled,
+    moved_by_a_killed_toolstack,
     served,
 )
 from tests.fakes.guests import halted
 from xapi.datamodel.failure import Failure
-from xapi.hypervisor.interface import FileBackend, NbdBackend
+from xapi.hypervisor.interface import FileBackend
 
 WAYS = (("file", "lvm"), ("lvm", "file"), ("lvm", "thin"), ("thin", "lvm"))
 
@@ -206,32 +201,6 @@ NOW = {("true", "over"), ("false", "rounds"), ("false", "over")}  # the others t
 def test_a_killed_toolstack_leaves_one_whole_disk(vhd_files: str, step: str, kind: str) -> None:
     with lvm_house(vhd_files=vhd_files) as house:
         sr, other = house.sr("lvm"), house.sr(kind)
-        disk = filled(house, sr)
-        vm = halted(house.client)
-        drive = house.drive(vm, disk)
-        house.client.VM.start(vm, False, False)
-        (backend,) = drives_in(house, vm)
-        before = content_of_running(house, disk)
-        guest = Guest(backend, 7) if isinstance(backend, NbdBackend) else None
-        if guest is not None:
-            guest.start()
-            guest.wait_for_writes(5)
-        house.house.close()
-        killed = subprocess.run(
-            [sys.executable, "-m", "tests.actions.killed_move", str(house.root), disk, other, step], timeout=60
-        )
-        assert killed.returncode == -signal.SIGKILL
-        if guest is not None:
-            guest.wait_for_writes(5)  # nobody but its process serves it now
-        house.restart()
-        if guest is not None:
-            guest.wait_for_writes(5)
-            guest.stop()
-            guest.close()
-            before = bytes(guest.model)
-        now = house.client.VBD.get_VDI(drive)
-        assert (now != disk) == (step in GONE_OVER)
-        house.client.VM.hard_shutdown(vm)
-        assert content(house, now) == before
+        disk, now = moved_by_a_killed_toolstack(house, sr, other, step)
         check_at_rest(house, other if now != disk else sr, now)
         check_at_rest(house, sr if now != disk else other)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -62,11 +63,8 @@ def prepare(farm: Farm) -> Farm:
     return farm
 
 
-@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("small", [0, BLOCK], ids=["split first", "at once"])
-@pytest.mark.parametrize("kind", FARMS)
-def test_killed_at_every_write(tmp_path: Path, kind: type[Farm], small: int, stride: int) -> None:
-    origin = prepare(kind(tmp_path / "origin"))
+def killed_farms(origin: Farm, tmp_path: Path, small: int, stride: int, enough: int) -> Iterator[Farm]:
+    """Yield copies that were killed at every so-many-th write, of more than `enough`, recovered and then collected."""
     stride *= 1 if origin.lvm is None or stride == 1 else 5
     step = 0
     lived = False
@@ -75,10 +73,19 @@ def test_killed_at_every_write(tmp_path: Path, kind: type[Farm], small: int, str
         farm = origin.copy(path)
         lived = die_and_recover(farm, step, small)
         finish(farm, small)
-        assert len(farm.images()) == 4
+        yield farm
         shutil.rmtree(path)
         step += stride
-    assert step > 60
+    assert step > enough
+
+
+@pytest.mark.parametrize("stride", [5, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("small", [0, BLOCK], ids=["split first", "at once"])
+@pytest.mark.parametrize("kind", FARMS)
+def test_killed_at_every_write(tmp_path: Path, kind: type[Farm], small: int, stride: int) -> None:
+    origin = prepare(kind(tmp_path / "origin"))
+    for farm in killed_farms(origin, tmp_path, small, stride, enough=60):
+        assert len(farm.images()) == 4
 
 
 @pytest.mark.parametrize("stride", [7, pytest.param(1, marks=pytest.mark.slow)])
@@ -93,19 +100,9 @@ def test_killed_while_a_disk_becomes_raw_again(tmp_path: Path, kind: type[Farm],
         origin.write(disk, 4 * value, value, count=20)
     origin.grow(disk, 3 * BLOCK)
     origin.write(disk, 5000, 4, count=20)
-    stride *= 1 if origin.lvm is None or stride == 1 else 5
-    step = 0
-    lived = False
-    while not lived:
-        path = tmp_path / f"at-{step}"
-        farm = origin.copy(path)
-        lived = die_and_recover(farm, step, small)
-        finish(farm, small)
+    for farm in killed_farms(origin, tmp_path, small, stride, enough=30):
         assert farm.images() == {disk}
         assert farm.sr.find(disk).sm_config["vdi_type"] == "raw"
-        shutil.rmtree(path)
-        step += stride
-    assert step > 30
 
 
 OPERATIONS = ("write", "write", "write", "snapshot", "clone", "destroy", "destroy", "grow", "create", "collect")
